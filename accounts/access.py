@@ -1,0 +1,140 @@
+"""The single question "may this principal do this to that account", and the DRF classes over it.
+
+Order of refusal: 401 token, 404 account, 403 permission (api.md §1). The principal's own set is
+asked before anything about the account is (law 7), so a foreign account costs and says what an
+unknown one does.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import MethodNotAllowed
+from rest_framework.request import Request
+
+from accounts.pool import get_pool
+from accounts.tokens import NOT_VALID, Permission, Principal, principal_from
+from opitios.core.errors import Problem, Reason
+from opitios.core.http import ApiView
+
+__all__ = [
+    "AccountView",
+    "Permission",
+    "Principal",
+    "TokenAuthentication",
+    "TokenView",
+    "authorize",
+    "principal_of",
+    "require_permission",
+]
+
+# One sentence for a foreign, an unknown and a malformed account: the answers must not differ.
+NO_SUCH_ACCOUNT = "There is no such account for this token."
+NO_TOKEN = "This endpoint needs a token."  # noqa: S105 - a sentence about tokens
+
+
+class TokenAuthentication(BaseAuthentication):
+    """Reads `Authorization: Bearer <token>`; the principal is `request.auth`."""
+
+    def authenticate(self, request: Request) -> tuple[Principal, Principal] | None:
+        """Verify the token; None where no Authorization header came. Raises Problem 401."""
+        header = request.META.get("HTTP_AUTHORIZATION")
+        if header is None:
+            return None
+        principal = principal_from(bearer_token(header))
+        # For the access log's line.
+        request._request.subject = principal.sub  # type: ignore[attr-defined]
+        return principal, principal
+
+    def authenticate_header(self, request: Request) -> str:
+        """Name the scheme for WWW-Authenticate."""
+        return "Bearer"
+
+
+def bearer_token(header: str) -> str:
+    """Take the token out of one Authorization header (RFC 6750; the scheme's case is free).
+
+    Two headers arrive joined by a comma and fail as a token. Raises Problem 401.
+    """
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer":
+        raise Problem(Reason.UNAUTHORIZED, NOT_VALID)
+    return token.strip(" ")
+
+
+def principal_of(request: Request) -> Principal:
+    """Take the principal of a request. Raises Problem 401 where no token came."""
+    principal = request.auth
+    if not isinstance(principal, Principal):
+        raise Problem(Reason.UNAUTHORIZED, NO_TOKEN)
+    return principal
+
+
+def authorize(principal: Principal, account_id: str, permission: Permission) -> None:
+    """Let pass, or raise Problem: 404 for an account not held or not there, then 403.
+
+    Existence is answered by this process's pool: no query, the same cost for every account.
+    """
+    _require_account(principal, account_id)
+    require_permission(principal, permission)
+
+
+def _require_account(principal: Principal, account_id: str) -> None:
+    if not principal.holds(account_id) or get_pool().get(account_id) is None:
+        raise Problem(Reason.NOT_FOUND, NO_SUCH_ACCOUNT, account_id=account_id)
+
+
+def require_permission(principal: Principal, permission: Permission) -> None:
+    """Let pass, or raise Problem 403 naming the permission."""
+    if not principal.may(permission):
+        raise Problem(Reason.FORBIDDEN, f"The token lacks the permission `{permission}`.")
+
+
+class TokenView(ApiView):
+    """An endpoint for a token, without an account in its path.
+
+    `permission` holds for every method, None for any token; `permissions` by method wins over it.
+    """
+
+    authentication_classes: Sequence[type[BaseAuthentication]] = [TokenAuthentication]
+    permission: ClassVar[Permission | None] = None
+    permissions: ClassVar[Mapping[str, Permission]] = {}
+
+    def check_permissions(self, request: Request) -> None:
+        """Judge the principal: DRF calls this after authentication and before the handler."""
+        self.check_access(request, principal_of(request))
+
+    def check_access(self, request: Request, principal: Principal) -> None:
+        """Judge the permission of the method. Raises Problem 403, MethodNotAllowed."""
+        needed = self.needed_permission(request)
+        if needed is not None:
+            require_permission(principal, needed)
+
+    def needed_permission(self, request: Request) -> Permission | None:
+        """Find the permission of the method. Raises MethodNotAllowed where none is declared."""
+        method = str(request.method)
+        if not self.permissions:
+            return self.permission
+        # HEAD is answered by the handler of GET.
+        needed = self.permissions.get("GET" if method == "HEAD" else method)
+        if needed is None:
+            raise MethodNotAllowed(method)
+        return needed
+
+
+class AccountView(TokenView):
+    """An endpoint under `accounts/{account_id}/`: the account is judged before anything else is.
+
+    Either `permission` or `permissions` must be declared.
+    """
+
+    def check_access(self, request: Request, principal: Principal) -> None:
+        """Judge the account, then the permission. Raises Problem 404, 403, MethodNotAllowed."""
+        _require_account(principal, self.kwargs["account_id"])
+        super().check_access(request, principal)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse a view that forgot to say what it needs: it would be open to every token."""
+        super().__init_subclass__(**kwargs)
+        if cls.permission is None and not cls.permissions:
+            raise TypeError(f"{cls.__name__} declares neither permission nor permissions")

@@ -1,0 +1,102 @@
+"""The REST face of accounts: what the broker says of one, its journal, and the pool."""
+
+import re
+
+from django.http import HttpResponse
+from rest_framework.request import Request
+
+from accounts import journal, poolview, reads
+from accounts.access import AccountView, Permission, TokenView, principal_of
+from accounts.paging import as_of, limit_of, number_of, paged
+from accounts.pool import PooledAccount, get_pool
+from opitios.core import clock
+from opitios.core.errors import Problem, Reason
+from opitios.core.http import answer, bad_parameter, query_of
+
+# A stock symbol or an OCC option symbol.
+_SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9./]{0,20}")
+_KIND = re.compile(r"[a-z][a-z_.]{0,63}")
+
+
+def pooled(account_id: str) -> PooledAccount:
+    """Find an account that the permission check has let pass. Raises Problem 404."""
+    account = get_pool().get(account_id)
+    if account is None:
+        raise Problem(Reason.NOT_FOUND, account_id=account_id)
+    return account
+
+
+class BrokerAccountView(AccountView):
+    """The account at the broker: balances, buying power, status."""
+
+    permission = Permission.ACCOUNT_READ
+
+    def get(self, request: Request, account_id: str) -> HttpResponse:
+        """Read Alpaca's account object, with ours beside it."""
+        query_of(request, ())
+        account = pooled(account_id)
+        mark = as_of(account_id)
+        body, at = reads.account(account)
+        ours = {"account_id": account_id, "environment": account.environment}
+        return answer({**body, **ours, **mark, "as_of": at})
+
+
+class PositionsView(AccountView):
+    """The open positions of one account."""
+
+    permission = Permission.ACCOUNT_READ
+
+    def get(self, request: Request, account_id: str) -> HttpResponse:
+        """List positions as Alpaca has them."""
+        query_of(request, ())
+        mark = as_of(account_id)
+        body, at = reads.positions(pooled(account_id))
+        return answer(paged("positions", body, None) | mark | {"as_of": at})
+
+
+class PositionView(AccountView):
+    """One open position."""
+
+    permission = Permission.ACCOUNT_READ
+
+    def get(self, request: Request, account_id: str, symbol: str) -> HttpResponse:
+        """Read one position; 404 where there is none."""
+        query_of(request, ())
+        if not _SYMBOL.fullmatch(symbol):
+            message = "A symbol is capital letters and digits, such as AAPL."
+            raise bad_parameter("symbol", "not-a-symbol", message)
+        mark = as_of(account_id)
+        body, at = reads.position(pooled(account_id), symbol)
+        return answer({**body, **mark, "as_of": at})
+
+
+class JournalView(AccountView):
+    """The account's journal: audit trail, stream source and proof."""
+
+    permission = Permission.ACCOUNT_READ
+
+    def get(self, request: Request, account_id: str) -> HttpResponse:
+        """Read entries past `after`, oldest first, and the head they lead to."""
+        query = query_of(request, ("after", "kind", "limit", "page_token"))
+        kind = query.get("kind")
+        if kind is not None and not _KIND.fullmatch(kind):
+            raise bad_parameter("kind", "not-a-kind", "A kind is a word such as order.fill.")
+        after = number_of(query, "page_token" if "page_token" in query else "after", 0)
+        limit = limit_of(query)
+        head = journal.head(account_id)
+        found = journal.entries(account_id, after=after, kind=kind, limit=limit + 1)
+        token = str(found[limit - 1].seq) if len(found) > limit else None
+        entries = [journal.entry_json(entry) for entry in found[:limit]]
+        return answer({"entries": entries, "head": head, "next_page_token": token})
+
+
+class PoolView(TokenView):
+    """Every process and every account, as the processes last wrote it."""
+
+    permission = Permission.MONITOR
+
+    def get(self, request: Request) -> HttpResponse:
+        """Merge the processes' rows; a token sees the accounts it holds (api.md §7)."""
+        query = query_of(request, ("limit", "page_token"))
+        view = poolview.merged(principal_of(request).accounts, clock.now())
+        return answer(view if "limit" not in query else poolview.page(view, limit_of(query), query))

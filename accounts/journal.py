@@ -1,0 +1,200 @@
+"""One journal an account: audit trail, stream source and proof (design.md §3, law 2)."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from accounts.models import JournalEntry, JournalHead
+from opitios import __version__
+from opitios.core import clock, database, jsontext
+from opitios.core.config import config_sha256
+
+# A verifier holds this many entries at a time.
+CHUNK = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where an entry landed."""
+
+    seq: int
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who did it: `principal` (a token's subject), `staff` (a login) or `system` (a process).
+
+    on_behalf_of: the principal behind a system's step: sub, act, jti, permissions, ip.
+    """
+
+    kind: str
+    name: str
+    on_behalf_of: Mapping[str, Any] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The entry's `actor`."""
+        behalf = dict(self.on_behalf_of) if self.on_behalf_of is not None else None
+        return {"kind": self.kind, "name": self.name, "on_behalf_of": behalf}
+
+
+def system(role: str, on_behalf_of: Mapping[str, Any] | None = None) -> Actor:
+    """Name a process of ours as actor: `desk@0.1.0`."""
+    return Actor("system", f"{role}@{__version__}", on_behalf_of)
+
+
+# The measured difference between the database's clock and this process's; the pool refreshes it.
+_clock_offset_ms = 0.0
+
+
+def note_clock_offset(milliseconds: float) -> None:
+    """Remember how far the database's clock is ahead of ours, for the entries to come."""
+    global _clock_offset_ms  # noqa: PLW0603 - one figure a process
+    _clock_offset_ms = round(milliseconds, 1)
+
+
+def body(*, actor: Actor, occurred_at: str | None = None, **about: Any) -> dict[str, Any]:
+    """Build an entry's body: every key of api.md §8 that is not a column, null where not given.
+
+    Keys of `about`: request, order_id, client_order_id, broker_order_id, execution_id, symbol,
+    tags, reason, note, before, after, broker. `occurred_at`: RFC 3339 text, default now.
+    """
+    blank: dict[str, Any] = dict.fromkeys(_KEYS)
+    unknown = about.keys() - blank.keys()
+    if unknown:
+        raise TypeError(f"a journal entry has no {sorted(unknown)}")
+    return {
+        **blank,
+        "occurred_at": occurred_at or clock.rfc3339(clock.now()),
+        "clock_offset_ms": _clock_offset_ms,
+        "actor": actor.as_json(),
+        "build": __version__,
+        "config_sha256": config_sha256(),
+        **about,
+    }
+
+
+_KEYS = (
+    "request",
+    "order_id",
+    "client_order_id",
+    "broker_order_id",
+    "execution_id",
+    "symbol",
+    "tags",
+    "reason",
+    "note",
+    "before",
+    "after",
+    "broker",
+)
+
+
+def append(
+    account_id: str, kind: str, entry: Mapping[str, Any], *, order_id: UUID | None = None
+) -> Appended:
+    """Append one entry in the caller's transaction.
+
+    Raises django.db.IntegrityError where no journal is open for the account.
+    """
+    landed = database.row(
+        "SELECT seq, recorded_at FROM journal_append(%s, %s, %s, %s)",
+        (account_id, kind, jsontext.canonical(entry), order_id),
+    )
+    if landed is None:
+        raise RuntimeError("journal_append returned nothing")
+    return Appended(**landed)
+
+
+def entry_json(entry: JournalEntry) -> dict[str, Any]:
+    """Write one entry as api.md §8 shows it."""
+    return {
+        "account_id": entry.account_id,
+        "seq": entry.seq,
+        "kind": entry.kind,
+        "recorded_at": clock.rfc3339(entry.recorded_at),
+        **orjson.loads(entry.body),
+        "canon": entry.canon,
+        "prev_hash": bytes(entry.prev_hash).hex(),
+        "hash": bytes(entry.hash).hex(),
+    }
+
+
+def head(account_id: str) -> dict[str, Any]:
+    """The last number and hash of a journal."""
+    found = JournalHead.objects.get(account_id=account_id)
+    return {"seq": found.seq, "hash": bytes(found.hash).hex()}
+
+
+def entries(account_id: str, *, after: int, kind: str | None, limit: int) -> list[JournalEntry]:
+    """Read at most `limit` entries past `after`, oldest first."""
+    found = JournalEntry.objects.filter(account_id=account_id, seq__gt=after)
+    if kind is not None:
+        found = found.filter(kind=kind)
+    return list(found.order_by("seq")[:limit])
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What verifying one journal found; first_bad_seq and why are None when it holds."""
+
+    account_id: str
+    entries: int
+    ok: bool
+    first_bad_seq: int | None = None
+    why: str | None = None
+
+
+def genesis(account_id: str) -> bytes:
+    """The hash before the first entry, the same as the SQL function journal_open's."""
+    return hashlib.sha256(f"opitios journal 1\n{account_id}".encode()).digest()
+
+
+def entry_hash(prev: bytes, entry: JournalEntry) -> bytes:
+    """Recompute an entry's hash from what is stored (the SQL function journal_append's rule)."""
+    recorded_at = clock.rfc3339(entry.recorded_at)
+    parts = (str(entry.canon), entry.account_id, str(entry.seq), recorded_at, entry.kind)
+    return hashlib.sha256(prev + "\n".join((*parts, entry.body)).encode()).digest()
+
+
+def verify(account_id: str) -> Verdict:
+    """Walk a journal from its genesis to its head and name the first entry that does not hold."""
+    prev, seq = genesis(account_id), 0
+    for entry in _walk(account_id):
+        why = _fault(entry, seq + 1, prev)
+        if why is not None:
+            return Verdict(account_id, seq, ok=False, first_bad_seq=seq + 1, why=why)
+        prev, seq = bytes(entry.hash), entry.seq
+    end = JournalHead.objects.get(account_id=account_id)
+    if end.seq == seq and bytes(end.hash) == prev:
+        return Verdict(account_id, seq, ok=True)
+    why = f"the head says {end.seq} entries, {seq} are there"
+    if end.seq == seq:
+        why = "the head's hash is not the last entry's"
+    return Verdict(account_id, seq, ok=False, first_bad_seq=min(seq, end.seq) + 1, why=why)
+
+
+def _fault(entry: JournalEntry, seq: int, prev: bytes) -> str | None:
+    if entry.seq != seq:
+        return f"entry {seq} is missing"
+    if bytes(entry.prev_hash) != prev:
+        return "it does not follow the entry before it"
+    if bytes(entry.hash) != entry_hash(prev, entry):
+        return "its content is not what was hashed"
+    if entry.order_id is not None and str(entry.order_id) != orjson.loads(entry.body)["order_id"]:
+        return "its index names another order than its body"
+    return None
+
+
+def _walk(account_id: str) -> Iterator[JournalEntry]:
+    after = 0
+    while chunk := entries(account_id, after=after, kind=None, limit=CHUNK):
+        yield from chunk
+        if chunk[-1].seq <= after:
+            return
+        after = chunk[-1].seq

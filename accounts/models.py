@@ -1,0 +1,208 @@
+"""Accounts, their sealed keys, who owns them now, and one journal for each."""
+
+from django.db import models
+from django.db.models.functions import Now
+
+# The journal of what concerns no single account, or what an account's trader may not see.
+SYSTEM_JOURNAL = "_system"
+
+
+class Account(models.Model):
+    """One brokerage account as the roster describes it. Rows are disabled, never deleted."""
+
+    class Type(models.TextChoices):
+        MASTER = "master"
+        TRADING = "trading"
+        DATA = "data"
+        BACKUP = "backup"
+
+    class Environment(models.TextChoices):
+        SANDBOX = "sandbox"
+        PAPER = "paper"
+        LIVE = "live"
+
+    class Priority(models.TextChoices):
+        HIGH = "high"
+        NORMAL = "normal"
+        LOW = "low"
+
+    account_id = models.CharField(primary_key=True, max_length=64)
+    account_type = models.CharField(max_length=16, choices=Type.choices)
+    environment = models.CharField(max_length=16, choices=Environment.choices)
+    # Root of the sandbox; empty for paper and live, whose hosts are fixed in the broker room.
+    url = models.CharField(max_length=200, blank=True, default="")
+    priority = models.CharField(max_length=8, choices=Priority.choices, default=Priority.NORMAL)
+    max_connections = models.PositiveSmallIntegerField(default=5)
+    enabled = models.BooleanField(default=True)
+    key_version = models.PositiveIntegerField(default=1)
+    # The roster version that last changed this row: every process reloads what is newer.
+    roster_version = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["account_id"]
+        constraints = [
+            models.CheckConstraint(
+                name="account_id_is_plain",
+                condition=models.Q(account_id__regex=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.account_id
+
+
+class Credential(models.Model):
+    """One version of an account's key pair, sealed (vault.py). The clear text is nowhere else."""
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="credentials")
+    version = models.PositiveIntegerField()
+    master_key_id = models.CharField(max_length=32)
+    # The account's data key, wrapped by the master key; then each field under the data key.
+    wrapped_data_key = models.BinaryField()
+    sealed_api_key = models.BinaryField()
+    sealed_secret_key = models.BinaryField()
+    # The first two and last four characters of the api key: enough to recognise, too little to use.
+    hint = models.CharField(max_length=16)
+    # HMAC of the api key under a key derived from the master key: finds duplicates, reveals nothing.
+    fingerprint = models.CharField(max_length=64)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "version"], name="one_credential_a_version"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account_id} v{self.version} {self.hint}"
+
+
+class RosterVersion(models.Model):
+    """One import of the account file that changed something; its number is the roster's version."""
+
+    version = models.AutoField(primary_key=True)
+    imported_at = models.DateTimeField(db_default=Now())
+    actor = models.CharField(max_length=128)
+    source = models.CharField(max_length=255)
+    summary = models.JSONField()
+
+    class Meta:
+        ordering = ["-version"]
+
+    def __str__(self) -> str:
+        return f"roster {self.version}"
+
+
+class AccountState(models.Model):
+    """What the account's desk last saw: written by its owner only, read by everybody."""
+
+    class State(models.TextChoices):
+        WARMING = "warming"
+        READY = "ready"
+        SUSPECT = "suspect"
+        QUARANTINED = "quarantined"
+        DISABLED = "disabled"
+
+    class Stream(models.TextChoices):
+        CLOSED = "closed"
+        CONNECTING = "connecting"
+        LISTENING = "listening"
+        LOST = "lost"
+        THROTTLED = "throttled"
+        UNAUTHORIZED = "unauthorized"
+
+    account = models.OneToOneField(
+        Account, on_delete=models.PROTECT, primary_key=True, related_name="state"
+    )
+    state = models.CharField(max_length=16, choices=State.choices, default=State.WARMING)
+    state_reason = models.CharField(max_length=200, null=True)  # noqa: DJ001 - null is "no reason"
+    state_since = models.DateTimeField(db_default=Now())
+    checked_at = models.DateTimeField(null=True)
+    check_ms = models.FloatField(null=True)
+    # Alpaca's account object as last read, and the trading budget its headers told.
+    broker_account = models.JSONField(null=True)
+    budget = models.JSONField(null=True)
+    stream_state = models.CharField(max_length=16, choices=Stream.choices, default=Stream.CLOSED)
+    stream_last_message_at = models.DateTimeField(null=True)
+    reconciled_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.state}"
+
+
+class Lease(models.Model):
+    """Which desk owns an account. `fence` grows with each new owner; times are the database's."""
+
+    account = models.OneToOneField(
+        Account, on_delete=models.PROTECT, primary_key=True, related_name="lease"
+    )
+    owner = models.CharField(max_length=64)
+    fence = models.BigIntegerField(default=1)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["owner"], name="lease_by_owner")]
+
+    def __str__(self) -> str:
+        return f"{self.account_id} held by {self.owner}"
+
+
+class ProcessRow(models.Model):
+    """One process's snapshot for `GET pool`, written each 5 s (api.md §7)."""
+
+    name = models.CharField(primary_key=True, max_length=64)
+    role = models.CharField(max_length=16)
+    pid = models.IntegerField()
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+    snapshot = models.JSONField()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class JournalHead(models.Model):
+    """The last number and hash of one journal. Only the SQL function `journal_append` moves it."""
+
+    account_id = models.CharField(primary_key=True, max_length=64)
+    seq = models.BigIntegerField(default=0)
+    hash = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"{self.account_id} at {self.seq}"
+
+
+class JournalEntry(models.Model):
+    """One entry: append-only, gapless `seq`, hash-chained (design.md §3, law 2).
+
+    `body` is the exact text that was hashed. `order_id` repeats the body's, as an index.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    account_id = models.CharField(max_length=64)
+    seq = models.BigIntegerField()
+    recorded_at = models.DateTimeField()
+    kind = models.CharField(max_length=64)
+    order_id = models.UUIDField(null=True)
+    canon = models.PositiveSmallIntegerField(default=1)
+    body = models.TextField()
+    prev_hash = models.BinaryField()
+    hash = models.BinaryField()
+
+    class Meta:
+        ordering = ["account_id", "seq"]
+        verbose_name_plural = "journal entries"
+        constraints = [
+            models.UniqueConstraint(fields=["account_id", "seq"], name="one_entry_a_number"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["order_id", "seq"],
+                name="entries_of_an_order",
+                condition=models.Q(order_id__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account_id} #{self.seq} {self.kind}"

@@ -1,0 +1,234 @@
+"""The pool manager: one per process, all of its broker clients built and kept (R5, design.md §5).
+
+It loads the accounts, builds their clients on one shared transport, notices a changed roster within
+a second, and writes the process's pool row. Its thread is the only writer of its own state; readers
+see a map that is replaced as a whole.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import structlog
+from django.db import DatabaseError
+
+from accounts import journal, vault
+from accounts.models import Account, Credential, ProcessRow
+from opitios.broker.alpaca.clients import Clients, clients_for
+from opitios.broker.alpaca.endpoints import LIVE, PAPER, sandbox_endpoint
+from opitios.broker.alpaca.transport import Transport
+from opitios.broker.guard import Bulkhead, Guard
+from opitios.broker.port import Credentials, DataPort, Endpoint, TradingPort
+from opitios.core import clock, database
+from opitios.core.config import Config, get_config
+from opitios.core.errors import Problem, Reason
+
+logger = structlog.get_logger("app")
+
+PART = Callable[[], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class PooledAccount:
+    """One enabled account of this process: what the roster says, and its warm clients."""
+
+    account_id: str
+    account_type: str
+    environment: str
+    priority: str
+    key_version: int
+    endpoint: Endpoint
+    clients: Clients = field(repr=False)
+    # For the account's own stream, which the desk opens.
+    credentials: Credentials = field(repr=False)
+
+    @property
+    def trading(self) -> TradingPort:
+        """Orders, positions and the account itself."""
+        return self.clients.trading
+
+    @property
+    def data(self) -> DataPort:
+        """Quotes and trades, with this account's key."""
+        return self.clients.data
+
+
+class Pool:
+    """The accounts of this process by id. `start()` in processes that serve; tests call `refresh()`."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._transport = Transport()
+        self._bulkhead = Bulkhead(config.connections_in_all)
+        self._accounts: Mapping[str, PooledAccount] = {}
+        self._version = -1
+        self._parts: dict[str, PART] = {}
+        self._changed: list[Callable[[], None]] = []
+        self._started_at = clock.now()
+        self._loaded = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pool", daemon=True)
+
+    # Reading
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the accounts have been read once."""
+        return self._loaded.is_set()
+
+    def wait_until_loaded(self) -> None:
+        """Wait for the first load, however long Postgres takes."""
+        self._loaded.wait()
+
+    def get(self, account_id: str) -> PooledAccount | None:
+        """Find an enabled account. Raises Problem 503 while the pool is still loading."""
+        if not self.is_loaded:
+            raise Problem(Reason.UNAVAILABLE, "The accounts are being loaded.")
+        return self._accounts.get(account_id)
+
+    def all(self) -> Iterable[PooledAccount]:
+        """Every enabled account."""
+        return self._accounts.values()
+
+    def data_accounts(self) -> list[PooledAccount]:
+        """Who may serve market data, best first: data accounts, else the master (R4)."""
+        rank = {Account.Type.DATA: 0, Account.Type.MASTER: 1, Account.Type.BACKUP: 2}
+        able = [a for a in self.all() if a.account_type in rank]
+        return sorted(able, key=lambda a: (rank[Account.Type(a.account_type)], a.account_id))
+
+    # Registering
+
+    def show(self, name: str, part: PART) -> None:
+        """Let another room add its keys to this process's pool row (queue, senders …)."""
+        self._parts[name] = part
+
+    def on_change(self, call: Callable[[], None]) -> None:
+        """Be told, on the pool's thread, after the accounts changed."""
+        self._changed.append(call)
+
+    # The loop
+
+    def start(self) -> None:
+        """Begin loading, refreshing and reporting."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the loop and wait for it; the process's row goes away by itself."""
+        self._closing.set()
+        self._thread.join(timeout=3)
+
+    def _run(self) -> None:
+        timers = self._config.timers
+        next_row = 0.0
+        while not self._closing.wait(timers.roster_poll if self.is_loaded else 0.05):
+            try:
+                self.refresh()
+                if clock.monotonic() >= next_row:
+                    self.write_row()
+                    next_row = clock.monotonic() + timers.pool_row
+            except DatabaseError as error:
+                logger.warning("the pool cannot reach postgres", error=str(error))
+            except Exception:  # noqa: BLE001 - a process loop: it must outlive one bad round
+                logger.exception("the pool failed a round")
+            finally:
+                database.release()
+
+    def refresh(self) -> bool:
+        """Read accounts newer than the known roster version; True if anything changed."""
+        before = clock.now()
+        state = database.row(
+            "SELECT coalesce(max(version), 0) AS version, clock_timestamp() AS at"
+            " FROM accounts_rosterversion"
+        )
+        if state is None:
+            return False
+        _note_offset(before, state["at"], clock.now())
+        if state["version"] == self._version:
+            return False
+        self._load(state["version"])
+        for call in self._changed:
+            call()
+        return True
+
+    def _load(self, version: int) -> None:
+        accounts = dict(self._accounts)
+        changed = Account.objects.filter(roster_version__gt=self._version)
+        keys = {
+            credential.account_id: credential
+            for credential in Credential.objects.filter(account__in=changed).order_by("version")
+        }
+        for account in changed:
+            accounts.pop(account.account_id, None)
+            if account.enabled and account.account_id in keys:
+                accounts[account.account_id] = self._build(account, keys[account.account_id])
+        self._accounts, self._version = accounts, version
+        self._loaded.set()
+        logger.info("accounts loaded", accounts=len(accounts), version=version)
+
+    def _build(self, account: Account, credential: Credential) -> PooledAccount:
+        credentials = vault.open_pair(credential)
+        endpoint = endpoint_of(account)
+        slots = min(account.max_connections, self._config.connections_per_account)
+        return PooledAccount(
+            account_id=account.account_id,
+            account_type=account.account_type,
+            environment=account.environment,
+            priority=account.priority,
+            key_version=credential.version,
+            endpoint=endpoint,
+            credentials=credentials,
+            clients=clients_for(
+                credentials=credentials,
+                endpoint=endpoint,
+                transport=self._transport,
+                guard=Guard(process=self._bulkhead, slots=slots),
+            ),
+        )
+
+    # The pool row
+
+    def write_row(self) -> None:
+        """Write this process's snapshot for `GET pool` (api.md §7)."""
+        snapshot: dict[str, Any] = {"warm": len(self._accounts)}
+        for part in self._parts.values():
+            snapshot.update(part())
+        now = clock.now()
+        ProcessRow.objects.update_or_create(
+            name=self.name,
+            defaults={
+                "role": self._config.role,
+                "pid": os.getpid(),
+                "started_at": self._started_at,
+                "seen_at": now,
+                "snapshot": snapshot,
+            },
+        )
+
+    @property
+    def name(self) -> str:
+        """This process in the pool row: its given name, and its pid where workers share one."""
+        if self._config.role == "web":
+            return f"{self._config.process}:{os.getpid()}"
+        return self._config.process
+
+
+def endpoint_of(account: Account) -> Endpoint:
+    """Find where an account's environment answers; only the sandbox's address is configured."""
+    if account.environment == Account.Environment.SANDBOX:
+        return sandbox_endpoint(account.url)
+    return LIVE if account.environment == Account.Environment.LIVE else PAPER
+
+
+def _note_offset(before: datetime, database_time: datetime, after: datetime) -> None:
+    middle = before + (after - before) / 2
+    journal.note_clock_offset(clock.milliseconds(middle, database_time))
+
+
+@lru_cache(maxsize=1)
+def get_pool() -> Pool:
+    """The pool of this process."""
+    return Pool(get_config())

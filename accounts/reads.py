@@ -1,0 +1,92 @@
+"""What the broker says of an account now: read through, kept for a second, never a second truth."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from accounts.models import AccountState
+from accounts.pool import PooledAccount
+from opitios.broker.errors import AccessDenied, BrokerError, NotFound
+from opitios.broker.port import Answer
+from opitios.core import clock, database
+from opitios.core.coalesce import Coalesced
+from opitios.core.errors import Problem, Reason
+
+# design.md §4: positions are the broker's, cached at most a second.
+KEEP_SECONDS = 1.0
+# A caller waits for somebody else's read at most as long as a read may take.
+WAIT_SECONDS = 5.0
+
+_kept: Coalesced[Any] = Coalesced(size=20_000, keep_seconds=KEEP_SECONDS)
+
+Read = tuple[Any, str]
+
+
+def _read(account: PooledAccount, what: str, call: Callable[[], Answer]) -> Read:
+    """Read through the cache: the broker's JSON, and as of when (RFC 3339).
+
+    Raises BrokerError, and Problem 503 where an earlier reader's call takes too long.
+    """
+    database.release()
+    try:
+        kept = _kept.get(
+            f"{account.account_id} {account.key_version} {what}",
+            lambda: call().body,
+            wait_seconds=WAIT_SECONDS,
+        )
+    except TimeoutError as error:
+        raise _unavailable(account, "The broker does not answer in time.") from error
+    return kept.value, clock.rfc3339(clock.now() - timedelta(milliseconds=kept.age_ms))
+
+
+def account(pooled: PooledAccount) -> Read:
+    """Alpaca's account object; where the broker is away, the desk's last one with its age.
+
+    Raises Problem 503 where there is neither.
+    """
+    try:
+        return _read(pooled, "account", pooled.trading.account)
+    except BrokerError as error:
+        seen = AccountState.objects.filter(account_id=pooled.account_id).first()
+        if seen is None or seen.broker_account is None or seen.checked_at is None:
+            raise _translated(pooled, error) from error
+        return seen.broker_account, clock.rfc3339(seen.checked_at)
+
+
+def positions(pooled: PooledAccount) -> Read:
+    """The open positions as Alpaca lists them. Raises Problem 503."""
+    try:
+        return _read(pooled, "positions", pooled.trading.positions)
+    except BrokerError as error:
+        raise _translated(pooled, error) from error
+
+
+def position(pooled: PooledAccount, symbol: str) -> Read:
+    """One position. Raises Problem 404 where there is none, 503 where the broker is away."""
+    try:
+        return _read(pooled, f"position {symbol}", lambda: pooled.trading.position(symbol))
+    except NotFound as error:
+        raise Problem(
+            Reason.NOT_FOUND,
+            f"There is no open position in {symbol}.",
+            account_id=pooled.account_id,
+        ) from error
+    except BrokerError as error:
+        raise _translated(pooled, error) from error
+
+
+def _translated(pooled: PooledAccount, error: BrokerError) -> Problem:
+    if isinstance(error, AccessDenied):
+        return Problem(
+            Reason.ACCOUNT_UNAVAILABLE,
+            "The broker does not accept this account's key.",
+            retry_after_seconds=30,
+            account_id=pooled.account_id,
+        )
+    return _unavailable(pooled, f"The broker could not be read: {error.outcome}.")
+
+
+def _unavailable(pooled: PooledAccount, detail: str) -> Problem:
+    return Problem(
+        Reason.BROKER_UNAVAILABLE, detail, retry_after_seconds=1, account_id=pooled.account_id
+    )

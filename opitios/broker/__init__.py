@@ -1,0 +1,1 @@
+"""The harbour: the only room that opens a connection to a broker."""

@@ -1,0 +1,130 @@
+"""The one Redis client of a process: hints between processes, never the truth (design.md §1).
+
+Losing Redis makes pushes slower and loses nothing: a call takes at most 200 ms, and after a failure
+none is tried for five seconds, so that no thread piles up behind a black hole.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any
+
+import orjson
+import redis
+import structlog
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from opitios.core import clock
+from opitios.core.config import get_config
+
+logger = structlog.get_logger("app")
+
+# reliability.md §2.2: Redis 200 ms, no retry, open for 5 s after a failure.
+CALL_SECONDS = 0.2
+OPEN_SECONDS = 5.0
+
+
+class Topic(StrEnum):
+    """What processes tell each other. Everything here is repeated by a poll of Postgres."""
+
+    WAKE = "opitios:wake"  # {"account_id", "order_id"}: one to send, or to cancel
+    ORDERS = "opitios:orders"  # one stream message of api.md §6, ready to be shown
+    ROSTER = "opitios:roster"  # {"version"}: accounts changed
+
+
+def client(url: str, *, seconds: float = CALL_SECONDS) -> "redis.Redis":
+    """Make a client that gives up after `seconds` and never retries by itself."""
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=seconds,
+        socket_connect_timeout=seconds,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+    )
+
+
+class Bus:
+    """Publishes hints and listens for them; both go on by themselves when Redis returns."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._redis = client(url)
+        self._closed_until = 0.0
+
+    def publish(self, *hints: tuple[Topic, Mapping[str, Any]]) -> bool:
+        """Send hints after their commit, in one round trip.
+
+        False when Redis is away: the polls will find what they were about.
+        """
+        if clock.monotonic() < self._closed_until:
+            return False
+        try:
+            with self._redis.pipeline(transaction=False) as pipeline:
+                for topic, message in hints:
+                    pipeline.publish(topic, orjson.dumps(message))
+                pipeline.execute()
+        except redis.RedisError as error:
+            self._closed_until = clock.monotonic() + OPEN_SECONDS
+            logger.warning("redis does not answer", error=type(error).__name__)
+            return False
+        return True
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the last hint went out (true until one failed)."""
+        return clock.monotonic() >= self._closed_until
+
+    def listen(self, topic: Topic, handle: Callable[[dict[str, Any]], None]) -> "Listener":
+        """Call `handle` for each message of a topic, on a thread of its own, until closed."""
+        listener = Listener(self._url, topic, handle)
+        listener.start()
+        return listener
+
+
+class Listener(threading.Thread):
+    """One subscription. Reconnects for ever; what was missed meanwhile is found by polls."""
+
+    def __init__(self, url: str, topic: Topic, handle: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__(name=f"listen-{topic}", daemon=True)
+        self._url, self._topic, self._handle = url, topic, handle
+        self._closing = threading.Event()
+        self.connected = threading.Event()
+
+    def run(self) -> None:
+        """Subscribe, read, and after a loss wait a second before subscribing again."""
+        while not self._closing.is_set():
+            try:
+                self._read()
+            except redis.RedisError as error:
+                logger.warning("listener lost redis", topic=self._topic, error=type(error).__name__)
+            self.connected.clear()
+            self._closing.wait(1.0)
+
+    def _read(self) -> None:
+        # A subscription is silent for long: its reads time out softly, only connecting is bounded.
+        with client(self._url, seconds=1.0).pubsub(ignore_subscribe_messages=True) as subscription:
+            subscription.subscribe(self._topic)
+            self.connected.set()
+            while not self._closing.is_set():
+                message = subscription.get_message(timeout=0.5)
+                if message is not None:
+                    self._hand_over(message["data"])
+
+    def _hand_over(self, data: bytes) -> None:
+        try:
+            self._handle(orjson.loads(data))
+        except Exception:  # noqa: BLE001 - a process loop: one bad hint must not end listening
+            logger.exception("a hint could not be handled", topic=self._topic)
+
+    def close(self) -> None:
+        """Stop and wait for the thread."""
+        self._closing.set()
+        self.join(timeout=3)
+
+
+@lru_cache(maxsize=1)
+def get_bus() -> Bus:
+    """The bus of this process."""
+    return Bus(get_config().redis_url.get_secret_value())

@@ -1,0 +1,156 @@
+"""Settings: environment > .env > secret files > YAML; an unknown key in a file is refused."""
+
+import hashlib
+import json
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+
+Role = Literal["web", "stream", "desk", "market", "worker", "beat", "none"]
+
+
+def _files(variable: str, default: str) -> str:
+    return os.environ.get(variable, str(ROOT / default))
+
+
+class JwtKey(BaseModel):
+    """One key of the token ring.
+
+    `key` is the shared secret (HS256, ≥ 32 bytes) or the public key in PEM (RS256); `private_key` is
+    needed only where `mint_token` runs. `fleet`: tokens of this key may say `account_scope: all`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kid: str = Field(min_length=1, max_length=64)
+    alg: Literal["HS256", "RS256"]
+    key: SecretStr
+    private_key: SecretStr | None = None
+    fleet: bool = False
+
+
+class Timers(BaseModel):
+    """Every wait of the gateway, in seconds. Tests run them at a tenth."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # design.md §1: a desk renews its leases each second and is dead after three.
+    lease_renew: float = 1.0
+    lease_valid: float = 3.0
+    # The poll that remains when hints are lost with Redis (design.md §1).
+    queue_poll: float = 0.1
+    # R5: every account is checked each 30 s.
+    account_check: float = 30.0
+    # design.md §4: books are compared each 15 s while orders are open.
+    reconcile: float = 15.0
+    # Three look-ups over this long must find nothing before an order counts as absent.
+    absent_after: float = 30.0
+    # api.md §7: each process writes its pool row each 5 s.
+    pool_row: float = 5.0
+    # R3: a changed roster is known everywhere in less than 2 s.
+    roster_poll: float = 1.0
+    # Sockets of many accounts open spread over this long, not all at once.
+    stream_spread: float = 2.0
+
+
+class Config(BaseSettings):
+    """What an operator may set. `OPITIOS_X` unless a plainer name is given."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="OPITIOS_",
+        env_nested_delimiter="__",
+        populate_by_name=True,
+        extra="ignore",
+        frozen=True,
+    )
+
+    secret_key: SecretStr = Field(validation_alias="SECRET_KEY")
+    debug: bool = Field(default=False, validation_alias="DEBUG")
+    allowed_hosts: Annotated[list[str], NoDecode] = Field(
+        default=["localhost", "127.0.0.1", "[::1]"], validation_alias="ALLOWED_HOSTS"
+    )
+    database_url: SecretStr = Field(validation_alias="DATABASE_URL")
+    database_owner_url: SecretStr | None = Field(
+        default=None, validation_alias="DATABASE_OWNER_URL"
+    )
+    redis_url: SecretStr = Field(
+        default=SecretStr("redis://127.0.0.1:6379/0"), validation_alias="REDIS_URL"
+    )
+    log_level: str = Field(default="INFO", validation_alias="LOG_LEVEL")
+
+    role: Role = "none"
+    process: str = Field(default_factory=lambda: f"process-{os.getpid()}")
+    environment_name: str = "production"
+    demo: bool = False
+    allow_live: bool = False
+
+    # "k2:<base64 of 32 bytes>,k1:<…>": the first seals, all of them open.
+    master_keys: SecretStr
+    jwt_keys: list[JwtKey] = []
+    jwt_audience: str | None = Field(default=None, validation_alias="JWT_AUDIENCE")
+    jwt_issuer: str | None = Field(default=None, validation_alias="JWT_ISSUER")
+
+    # Connections of one process to Postgres: threads that hold one at a time, and some for loops.
+    database_pool_max: int = 16
+    # Threads of one web worker; at most a quarter of them hold a request that waits.
+    web_threads: int = 16
+    # R5: at most 5 connections an account and 2000 in all.
+    connections_per_account: int = 5
+    connections_in_all: int = 2000
+    # Threads that send orders; unset: clamp(accounts / 5, 20, 200).
+    desk_senders: int | None = None
+
+    timers: Timers = Timers()
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put YAML last: env > .env > secret files > YAML."""
+        yaml = YamlConfigSettingsSource(
+            settings_cls, yaml_file=_files("OPITIOS_YAML_FILE", "opitios.yaml")
+        )
+        return init_settings, env_settings, dotenv_settings, file_secret_settings, yaml
+
+
+@lru_cache(maxsize=1)
+def get_config() -> Config:
+    """Read the settings once a process.
+
+    Raises pydantic.ValidationError, naming each key that is missing or wrong.
+    """
+    secrets = os.environ.get("OPITIOS_SECRETS_DIR")
+    return Config(
+        _env_file=(_files("OPITIOS_ENV_FILE", ".run/settings.env"), ROOT / ".env"),
+        _secrets_dir=secrets,
+    )
+
+
+@lru_cache(maxsize=1)
+def config_sha256() -> str:
+    """The fingerprint of the settings in force, secrets left out: each journal entry names it."""
+    shown = get_config().model_dump(mode="json")
+    text = json.dumps({k: v for k, v in shown.items() if "**" not in str(v)}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,89 @@
+"""One way to call Postgres outside the ORM: one prepared statement, one round trip."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import psycopg
+from django.db import InterfaceError, OperationalError, connection
+from psycopg.rows import dict_row
+
+# reliability.md §2.2: connect 1 s, statement 2 s, lock 500 ms, idle transaction 5 s.
+SESSION = (
+    "-c statement_timeout=2000 -c lock_timeout=500 -c idle_in_transaction_session_timeout=5000"
+)
+
+
+def settings_from_url(url: str, *, pool_max: int | None) -> dict[str, Any]:
+    """Read a postgres:// URL into a Django DATABASES entry.
+
+    `pool_max` None gives single connections (migrations); else a pool of at most so many.
+    Query parameters (sslmode, host of a unix socket …) travel to libpq unchanged.
+    """
+    parts = urlsplit(url)
+    options: dict[str, Any] = dict(parse_qsl(parts.query))
+    host = options.pop("host", None) or unquote(parts.hostname or "")
+    options |= {"connect_timeout": 1, "application_name": "opitios"}
+    if pool_max is not None:
+        options["options"] = SESSION
+        options["pool"] = {"min_size": 1, "max_size": pool_max, "timeout": 0.4}
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": host,
+        "PORT": str(parts.port or options.pop("port", "")),
+        "CONN_MAX_AGE": 0,
+        "OPTIONS": options,
+    }
+
+
+class NotReached(OperationalError):
+    """No connection to Postgres was to be had: the statement was certainly not run."""
+
+
+# Postgres says that it is going away; the statement before it did not commit.
+_GOING_AWAY = {"57P01", "57P02", "57P03"}
+
+
+def is_broken(error: Exception) -> bool:
+    """Whether the connection broke under the statement, so that nobody knows its outcome.
+
+    False where the server itself answered with an error: then nothing was changed.
+    """
+    state = getattr(error.__cause__, "sqlstate", None)
+    return state is None or state in _GOING_AWAY
+
+
+def _raw() -> "psycopg.Connection[Any]":
+    try:
+        connection.ensure_connection()
+    except (OperationalError, InterfaceError) as error:
+        raise NotReached("Postgres cannot be reached") from error
+    raw: psycopg.Connection[Any] = connection.connection
+    return raw
+
+
+def rows(sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> list[dict[str, Any]]:
+    """Run one prepared statement on this thread's connection and return its rows as dicts.
+
+    Raises NotReached where no connection is to be had, django.db.OperationalError where it broke or
+    a time limit ran out (see is_broken).
+    """
+    raw = _raw()
+    # Django's own cursors bind on the client and never prepare; this one is psycopg's plain one.
+    with connection.wrap_database_errors, psycopg.Cursor(raw, row_factory=dict_row) as cursor:
+        cursor.execute(sql.encode(), params, prepare=True)
+        return cursor.fetchall() if cursor.description else []
+
+
+def row(sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> dict[str, Any] | None:
+    """Run one prepared statement and return its first row, or None."""
+    found = rows(sql, params)
+    return found[0] if found else None
+
+
+def release() -> None:
+    """Give this thread's connection back to the pool: nothing waits while holding one (law 5)."""
+    connection.close()

@@ -1,0 +1,35 @@
+"""Free ports on the loopback address."""
+
+import itertools
+import socket
+from collections.abc import Collection
+
+HOST = "127.0.0.1"
+
+# Below the range Linux takes outgoing ports from, so that a port stays ours across restarts.
+_FIRST, _COUNT = 18090, 4000
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen there now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # A closed server's connections linger for a minute; they do not keep the next one out.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def choose(wanted: int | None, *, key: str, avoid: Collection[int] = ()) -> int:
+    """The wanted port where it is free, else another; `key` (hex) spreads clones over the range.
+
+    Raises OSError where every port of the range is taken.
+    """
+    start = int(key, 16) % _COUNT
+    spread = (_FIRST + (start + step) % _COUNT for step in range(_COUNT))
+    for port in itertools.chain([wanted] if wanted else [], spread):
+        if port not in avoid and is_free(port):
+            return port
+    raise OSError(f"no free port from {_FIRST} to {_FIRST + _COUNT - 1}")

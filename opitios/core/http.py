@@ -1,0 +1,161 @@
+"""The house rules of every API view: JSON only, strict bodies, one problem answer for a refusal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.request import UnreadablePostError
+from rest_framework import exceptions, negotiation, parsers, renderers
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from opitios.core import jsontext
+from opitios.core.errors import FieldError, Problem, Reason
+
+logger = structlog.get_logger("app")
+
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+
+# Bodies of this API are small; the batch route alone raises it (api.md §5).
+MAX_BODY = 64 * 1024
+
+
+def answer(
+    data: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> HttpResponse:
+    """Answer JSON, rendered now: no template machinery on the hot path."""
+    return answer_bytes(jsontext.dumps(data), status=status, headers=headers)
+
+
+def answer_bytes(
+    body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> HttpResponse:
+    """Answer bytes that are JSON already."""
+    return HttpResponse(body, status=status, content_type=JSON, headers=headers)
+
+
+def problem_answer(problem: Problem, request: HttpRequest) -> HttpResponse:
+    """Write a refusal as problem+json, with Retry-After where waiting helps."""
+    body = problem.body(getattr(request, "request_id", None))
+    response = HttpResponse(jsontext.dumps(body), status=body["status"], content_type=PROBLEM)
+    if body["status"] in {429, 503}:
+        wait = problem.retry_after_seconds or 1
+        response["Retry-After"] = str(max(1, round(wait)))
+    if body["status"] == 401:
+        response["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def problem_of(error: Exception) -> Problem | None:
+    """Translate what Django, DRF and the database raise; None for what nobody foresaw."""
+    match error:
+        case Problem():
+            return error
+        case OperationalError() | InterfaceError():
+            return Problem(Reason.UNAVAILABLE, "The database does not answer.")
+        case exceptions.MethodNotAllowed():
+            return Problem(Reason.METHOD_NOT_ALLOWED, str(error.detail))
+        case exceptions.UnsupportedMediaType():
+            return Problem(Reason.UNSUPPORTED_MEDIA_TYPE, str(error.detail))
+        case RequestDataTooBig():
+            return Problem(Reason.TOO_LARGE, f"A body here is at most {MAX_BODY} bytes.")
+        case Http404():
+            return Problem(Reason.NOT_FOUND)
+        case BadRequest() | SuspiciousOperation() | UnreadablePostError():
+            return Problem(Reason.MALFORMED, "The request could not be read.")
+        case _:
+            return None
+
+
+def exception_handler(error: Exception, context: Mapping[str, Any]) -> HttpResponse | None:
+    """DRF's hook: a known refusal becomes its problem, anything else is logged and a plain 500."""
+    problem = problem_of(error)
+    if problem is None:
+        logger.error("unforeseen error", exc_info=error)
+        problem = Problem(Reason.INTERNAL)
+    request: Request = context["request"]
+    response = problem_answer(problem, request._request)
+    if isinstance(error, exceptions.MethodNotAllowed):
+        response["Allow"] = ", ".join(context["view"].allowed_methods)
+    return response
+
+
+def read_body(request: Request, *, limit: int = MAX_BODY) -> tuple[bytes, dict[str, Any]]:
+    """Read the body: its bytes, and the one JSON object they are (jsontext.read_object).
+
+    Raises Problem: 415 for another media type or charset, 413 over the limit, 400 for the rest.
+    """
+    _require_json(request.META.get("CONTENT_TYPE", ""))
+    if int(request.META.get("CONTENT_LENGTH") or 0) > limit:
+        raise Problem(Reason.TOO_LARGE, f"A body here is at most {limit} bytes.")
+    raw = request._request.read(limit + 1)
+    if len(raw) > limit:
+        raise Problem(Reason.TOO_LARGE, f"A body here is at most {limit} bytes.")
+    try:
+        return raw, jsontext.read_object(raw)
+    except jsontext.Unreadable as error:
+        raise Problem(Reason.MALFORMED, f"{error}.") from error
+
+
+def _require_json(content_type: str) -> None:
+    media, _, parameters = content_type.partition(";")
+    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
+    if media.strip().lower() != JSON or charset not in {"", "utf-8", "utf8"}:
+        raise Problem(Reason.UNSUPPORTED_MEDIA_TYPE, "The body must be application/json in UTF-8.")
+
+
+def query_of(request: Request, allowed: Sequence[str]) -> dict[str, str]:
+    """Read the query string: each known parameter at most once, unknown ones refused.
+
+    `format` is ignored everywhere (api.md §1). Raises Problem 400.
+    """
+    errors = []
+    for name, values in request.GET.lists():
+        if name not in allowed and name != "format":
+            errors.append(FieldError(name, "unknown-parameter", "Unknown parameter.", allowed))
+        elif len(values) > 1:
+            errors.append(FieldError(name, "given-twice", "Give this parameter once."))
+    if errors:
+        raise Problem(Reason.BAD_PARAMETER, "The query is not understood.", errors=errors)
+    return {name: request.GET[name] for name in allowed if name in request.GET}
+
+
+def bad_parameter(
+    field: str, reason: str, message: str, allowed: Sequence[str] | None = None
+) -> Problem:
+    """Make the 400 for one query parameter or header."""
+    return Problem(
+        Reason.BAD_PARAMETER, message, errors=[FieldError(field, reason, message, allowed)]
+    )
+
+
+class JsonOnly(negotiation.BaseContentNegotiation):
+    """API views answer JSON whatever Accept or ?format= says (api.md §1)."""
+
+    def select_parser(self, request: Any, parsers: Any) -> Any:
+        """Take the only parser."""
+        return parsers[0]
+
+    def select_renderer(
+        self, request: Any, renderers: Any, format_suffix: str | None = None
+    ) -> Any:
+        """Take the only renderer."""
+        return renderers[0], renderers[0].media_type
+
+
+class ApiView(APIView):
+    """Base of every API view. Handlers return `answer(…)` or raise Problem."""
+
+    content_negotiation_class = JsonOnly
+    parser_classes = [parsers.JSONParser]
+    renderer_classes = [renderers.JSONRenderer]
+    permission_classes: list[Any] = []
+    throttle_classes: list[Any] = []
+
+    def get_exception_handler(self) -> Any:
+        """One handler for every view."""
+        return exception_handler

@@ -1,0 +1,76 @@
+"""Two stacks: every request gets the floor, the admin gets Django's full stack on top of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.core.handlers.exception import convert_exception_to_response
+from django.http import HttpRequest, HttpResponse
+from django.utils.module_loading import import_string
+
+from opitios.core import clock, ids
+
+access = structlog.get_logger("access")
+
+Handler = Callable[[HttpRequest], HttpResponse]
+
+
+class RequestFloor:
+    """Gives each request its id and arrival time, and writes one access line a request."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Stamp, answer, log. The query string is not logged: a token might stand in it."""
+        request.received_at = clock.now()  # type: ignore[attr-defined]
+        request.request_id = ids.request_id(request.headers.get("X-Request-ID"))  # type: ignore[attr-defined]
+        started = clock.monotonic()
+        response = self.get_response(request)
+        response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
+        access.info(
+            "request",
+            request_id=request.request_id,  # type: ignore[attr-defined]
+            method=request.method,
+            path=request.path,
+            status=response.status_code,
+            ms=round((clock.monotonic() - started) * 1000, 3),
+            subject=getattr(request, "subject", None),
+        )
+        return response
+
+
+class StaffStack:
+    """Runs settings.STAFF_MIDDLEWARE around staff pages only: an API call pays for none of it."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+        self.view_hooks: list[Callable[..., HttpResponse | None]] = []
+        self.full = self._wrap(get_response)
+
+    def _wrap(self, handler: Handler) -> Handler:
+        for path in reversed(settings.STAFF_MIDDLEWARE):
+            middleware = import_string(path)(handler)
+            if hasattr(middleware, "process_view"):
+                self.view_hooks.insert(0, middleware.process_view)
+            handler = convert_exception_to_response(middleware)
+        return handler
+
+    @staticmethod
+    def _is_staff_page(request: HttpRequest) -> bool:
+        return request.path.startswith(settings.STAFF_PREFIXES)
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Choose the stack by path."""
+        return self.full(request) if self._is_staff_page(request) else self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *about: Any) -> HttpResponse | None:
+        """Run the nested stack's view hooks (CSRF), which Django only calls on the outer list."""
+        if not self._is_staff_page(request):
+            return None
+        for hook in self.view_hooks:
+            response = hook(request, *about)
+            if response is not None:
+                return response
+        return None

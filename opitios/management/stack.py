@@ -1,0 +1,291 @@
+"""The processes of a demonstration gateway: their settings, commands, accounts and addresses."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from opitios.core.embedded import homes, ports, postgres, processes, redis, roles
+from opitios.core.embedded.program import Program
+from opitios.core.embedded.runfolder import RunFolder, RunSecrets, env_text, write_private
+from opitios.management.asked import Asked
+
+STAFF_USER = "admin"
+
+# Threads that run requests in a web worker; a quarter of them may wait for verdicts (api.md §1).
+WEB_THREADS = 32
+
+# Not for our processes: make's own, and what the operator meant for us alone.
+_NOT_INHERITED = (
+    "MAKEFLAGS MAKELEVEL MFLAGS MAKE_TERMOUT MAKE_TERMERR DJANGO_SETTINGS_MODULE"
+    " DATABASE_URL DATABASE_OWNER_URL REDIS_URL OPITIOS_ENV_FILE OPITIOS_YAML_FILE"
+    " ACCOUNTS API_PORT WS_PORT SANDBOX_PORT STAFF_PASSWORD"
+).split()
+
+_TRADER = "market_data,account_read,trade"
+_EVERY_PERMISSION = f"{_TRADER},monitor,operator,admin"
+
+# `mint_token` arguments of the two tokens handed out; both are valid 24 h (design.md §9).
+TOKENS = {
+    "TOKEN_TRADER": ("--accounts", "account_001", "--permissions", _TRADER, "--sub", "trader"),
+    "TOKEN_ADMIN": ("--all", "--permissions", _EVERY_PERMISSION, "--sub", "admin"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """The ports a run got."""
+
+    api: int
+    ws: int
+    sandbox: int
+    redis: int
+
+    @classmethod
+    def choose(cls, asked: Asked, *, key: str) -> "Addresses":
+        """Take the asked ports where they are free, else others."""
+        taken: list[int] = []
+        for wanted in (asked.api_port, asked.ws_port, asked.sandbox_port, None):
+            taken.append(ports.choose(wanted, key=key, avoid=taken))
+        return cls(*taken)
+
+    @property
+    def api_url(self) -> str:
+        """REST and admin."""
+        return f"http://{ports.HOST}:{self.api}"
+
+    @property
+    def ws_url(self) -> str:
+        """The clients' stream."""
+        return f"ws://{ports.HOST}:{self.ws}/ws/v1/stream"
+
+    @property
+    def sandbox_url(self) -> str:
+        """What alpaca-py takes as url_override."""
+        return f"http://{ports.HOST}:{self.sandbox}"
+
+    def as_state(self) -> dict[str, int]:
+        """The ports as the state file keeps them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A run with everything decided: where it lives, what was asked, which ports it got."""
+
+    run: RunFolder
+    asked: Asked
+    secrets: RunSecrets
+    home: homes.Home
+    addresses: Addresses
+
+    @property
+    def names(self) -> roles.Names:
+        """The logins and the database of this clone."""
+        return roles.Names.of(self.run.key)
+
+    @property
+    def passwords(self) -> roles.Passwords:
+        """The passwords of the two logins."""
+        return roles.Passwords(self.secrets.owner, self.secrets.application)
+
+    @property
+    def has_own_postgres(self) -> bool:
+        """Whether the server comes from the wheel."""
+        return self.asked.database_url is None
+
+    @property
+    def has_own_redis(self) -> bool:
+        """Whether the server comes from the wheel."""
+        return self.asked.redis_url is None
+
+    @property
+    def server_url(self) -> str:
+        """A login that makes the others: the operator's, or the superuser of our own server."""
+        return self.asked.database_url or postgres.url(self.home, self.secrets.postgres)
+
+    @property
+    def redis_url(self) -> str:
+        """The operator's Redis, or our own."""
+        return self.asked.redis_url or redis.url(self.addresses.redis, self.secrets.redis)
+
+    def database_urls(self) -> tuple[str, str]:
+        """The application's and the owner's URL."""
+        if self.asked.database_owner_url:
+            return self.server_url, self.asked.database_owner_url
+        names, passwords = self.names, self.passwords
+        logins = ((names.application, passwords.application), (names.owner, passwords.owner))
+        application, owner = (
+            roles.login_url(self.server_url, user=user, password=word, database=names.database)
+            for user, word in logins
+        )
+        return application, owner
+
+    def settings(self) -> dict[str, str]:
+        """What every process of the gateway is told; the owner's login is not part of it."""
+        jwt_key = {"kid": "demo", "alg": "HS256", "key": self.secrets.jwt_key, "fleet": True}
+        return {
+            "SECRET_KEY": self.secrets.secret_key,
+            "DATABASE_URL": self.database_urls()[0],
+            "REDIS_URL": self.redis_url,
+            "OPITIOS_MASTER_KEYS": f"k1:{self.secrets.master_key}",
+            "OPITIOS_JWT_KEYS": json.dumps([jwt_key]),
+            "OPITIOS_ENVIRONMENT_NAME": "demo",
+            "OPITIOS_DEMO": "true",
+        }
+
+    def write_settings(self) -> None:
+        """Write what `manage.py` reads when it is run by hand in this clone."""
+        owner = {"DATABASE_OWNER_URL": self.database_urls()[1]}
+        write_private(self.run.settings, env_text(self.settings() | owner))
+
+    def environment(self, role: str, name: str, **more: str) -> dict[str, str]:
+        """The environment of a process: the operator's own, and our settings over it.
+
+        It reads no file: `.run/settings.env` also names the owner's login.
+        """
+        told = {
+            "OPITIOS_ROLE": role,
+            "OPITIOS_PROCESS": name,
+            "OPITIOS_ENV_FILE": os.devnull,
+            "OPITIOS_YAML_FILE": os.devnull,
+            "PYTHONUNBUFFERED": "1",
+        }
+        return inherited(self.run) | self.settings() | told | more
+
+    def servers(self) -> list[Program]:
+        """Postgres and Redis, as far as they are ours."""
+        environment = inherited(self.run)
+        found = []
+        if self.has_own_postgres:
+            log = self.run.log("postgres")
+            found.append(postgres.program(self.home, log=log, environment=environment))
+        if self.has_own_redis:
+            program = redis.program(
+                self.home,
+                config=self.run.path / "redis.conf",
+                log=self.run.log("redis"),
+                port=self.addresses.redis,
+                password=self.secrets.redis,
+                environment=environment,
+            )
+            found.append(program)
+        return found
+
+    def sandbox(self) -> Program:
+        """The stand-in for Alpaca. It learns no secret of ours."""
+        data = ("--data", str(self.run.path / "sandbox"))
+        argv = ("-m", "sandbox", *_listen(self.addresses.sandbox), *data)
+        return self._process("sandbox", argv, inherited(self.run), seconds=5)
+
+    def gateway(self) -> list[Program]:
+        """The gateway's processes, in the order they start; they stop in the opposite one."""
+        desk = ("manage.py", "desk")
+        return [
+            # A desk that is asked to stop sends what it has claimed and hands its leases on.
+            self._process("desk-1", desk, self.environment("desk", "desk-1"), seconds=20),
+            self._process("stream-1", self._stream(), self._stream_environment(), seconds=28),
+            self._process("web-1", self._web(), self._web_environment(), seconds=15),
+        ]
+
+    def command(self, name: str, *arguments: str, **more: str) -> Program:
+        """A `manage.py` command that runs once, with the settings of the run."""
+        environment = self.environment("none", name, **more)
+        return self._process(name, ("manage.py", *arguments), environment, seconds=5)
+
+    def handout(self, tokens: Mapping[str, str]) -> dict[str, str]:
+        """What `.run/opitios.env` says (design.md §9)."""
+        return {
+            "API_URL": self.addresses.api_url,
+            "WS_URL": self.addresses.ws_url,
+            "ADMIN_URL": f"{self.addresses.api_url}/admin/",
+            "SANDBOX_URL": self.addresses.sandbox_url,
+            "STAFF_USER": STAFF_USER,
+            "STAFF_PASSWORD": self.secrets.staff,
+            **tokens,
+        }
+
+    def write_accounts(self) -> str:
+        """Write the sandbox's accounts as YAML and return the file's path."""
+        path = self.run.path / "accounts.yaml"
+        write_private(path, accounts_yaml(self.asked.accounts, url=self.addresses.sandbox_url))
+        return str(path)
+
+    def _web(self) -> tuple[str, ...]:
+        workers = ("--workers", str(web_workers()), "--blocking-threads", str(WEB_THREADS))
+        respawn = ("--respawn-failed-workers", "--respawn-interval", "0.2")
+        stop = ("--workers-kill-timeout", "10")
+        listen = ("--interface", "wsgi", *_listen(self.addresses.api))
+        return ("-m", "granian", *listen, *workers, *respawn, *stop, "opitios.wsgi:application")
+
+    def _web_environment(self) -> dict[str, str]:
+        return self.environment("web", "web-1", OPITIOS_WEB_THREADS=str(WEB_THREADS))
+
+    def _stream(self) -> tuple[str, ...]:
+        # libraries.md: these limits keep memory flat under a flood and a slow reader.
+        limits = ("--ws", "websockets-sansio", "--ws-max-size", "65536", "--ws-max-queue", "8")
+        plain = ("--ws-per-message-deflate", "false", "--timeout-graceful-shutdown", "25")
+        quiet = ("--no-access-log", "--no-server-header")
+        listen = _listen(self.addresses.ws)
+        return ("-m", "uvicorn", "opitios.asgi:application", *listen, *limits, *plain, *quiet)
+
+    def _stream_environment(self) -> dict[str, str]:
+        return self.environment("stream", "stream-1")
+
+    def _process(
+        self, name: str, argv: tuple[str, ...], environment: dict[str, str], *, seconds: float
+    ) -> Program:
+        return Program(
+            name=name,
+            argv=(sys.executable, *argv),
+            folder=self.run.root,
+            log=self.run.log(name),
+            environment=environment,
+            stops=((signal.SIGTERM, seconds),),
+        )
+
+
+def inherited(run: RunFolder) -> dict[str, str]:
+    """The operator's environment as far as it is for our processes, and the mark of this clone."""
+    kept = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+    return kept | {processes.MARK: run.key}
+
+
+def web_workers() -> int:
+    """Half the machine's cores, from one to four: desk, Postgres and sandbox need the others."""
+    return min(4, max(1, (os.cpu_count() or 1) // 2))
+
+
+def account_ids(count: int) -> list[str]:
+    """The trading accounts of a run: account_001 …, three digits at least."""
+    return [f"account_{number:03d}" for number in range(1, count + 1)]
+
+
+def accounts_yaml(count: int, *, url: str) -> str:
+    """Write the account file of a run: `count` trading accounts, and those that carry data."""
+    types = dict.fromkeys(account_ids(count), "trading")
+    types |= {"master": "master", "data_001": "data", "data_002": "data", "backup_001": "backup"}
+    # JSON is YAML: no quoting rules of our own.
+    entries = [_entry(account_id, kind, url) for account_id, kind in types.items()]
+    return "accounts:\n" + "".join(f"  - {json.dumps(entry)}\n" for entry in entries)
+
+
+def _entry(account_id: str, kind: str, url: str) -> dict[str, Any]:
+    keys = {
+        "api_key": f"SANDBOX_{account_id}",
+        "secret_key": f"sandbox-secret-{account_id}",
+    }
+    return {
+        "account_id": account_id,
+        "account_type": kind,
+        "environment": "sandbox",
+        "url": url,
+        "alpaca_credentials": keys,
+    }
+
+
+def _listen(port: int) -> tuple[str, ...]:
+    return ("--host", ports.HOST, "--port", str(port))

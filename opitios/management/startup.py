@@ -1,0 +1,159 @@
+"""From nothing to a ready gateway, one step after the other."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from opitios.core import clock
+from opitios.core.embedded import postgres, redis, roles
+from opitios.core.embedded.program import Program
+from opitios.core.embedded.runfolder import env_text, write_private
+from opitios.core.embedded.supervisor import Supervisor
+from opitios.management import readiness
+from opitios.management.gateway import Gateway, NoAnswerError
+from opitios.management.stack import STAFF_USER, TOKENS, Stack, account_ids, web_workers
+
+# design.md §9: `make up` has 120 s in all once the packages are installed.
+READY_SECONDS = 120.0
+
+# Servers from wheels answer in a second; after a crash Postgres reads its log first. Seconds.
+SERVER_SECONDS = 60.0
+
+# Migrations of an empty database, or the import of every account, on a busy machine. Seconds.
+COMMAND_SECONDS = 90.0
+
+# Accounts that are not for trading: master, data_001, data_002, backup_001.
+OTHER_ACCOUNTS = 4
+
+
+class StartupError(Exception):
+    """The gateway did not come up; the text says why, `logs` where to read more."""
+
+    def __init__(self, why: str, *logs: Path) -> None:
+        super().__init__(why)
+        self.logs = logs
+
+
+@dataclass(frozen=True, slots=True)
+class Startup:
+    """One start of a stack. `tell(phase, detail)` hears what is going on."""
+
+    stack: Stack
+    supervisor: Supervisor
+    tell: Callable[[str, str], None]
+
+    def run(self) -> dict[str, str]:
+        """Start everything in order and return what is handed out.
+
+        1. Servers, logins and the database.  2. The sandbox, tables, accounts, the staff user.
+        3. The gateway's processes.  4. Tokens.  5. Wait until all clients are warm.
+        6. Write `.run/opitios.env`, last and whole.
+        Raises StartupError, ServerError or HomeError, and StopAskedError when told to end.
+        """
+        deadline = clock.monotonic() + READY_SECONDS
+        self._start_servers()
+        self._prepare_database()
+        for program in self.stack.gateway():
+            self.supervisor.start(program)
+        self.tell("tokens", "")
+        tokens = mint(self.stack, self.supervisor)
+        self._wait_until_ready(tokens["TOKEN_ADMIN"], deadline)
+        handout = self.stack.handout(tokens)
+        write_private(self.stack.run.handout, env_text(handout))
+        return handout
+
+    def _start_servers(self) -> None:
+        self.tell("servers", "")
+        if self.stack.has_own_postgres:
+            postgres.recover(self.stack.home)
+            password, environment = self.stack.secrets.postgres, dict(os.environ)
+            postgres.make_cluster(self.stack.home, password=password, environment=environment)
+        for program in self.stack.servers():
+            self.supervisor.start(program)
+        # It needs nothing of the others: it starts while they do.
+        self.supervisor.start(self.stack.sandbox())
+        stack = self.stack
+        if stack.has_own_postgres:
+            self._wait_for("postgres", lambda: postgres.answers(stack.server_url))
+        if stack.has_own_redis:
+            self._wait_for("redis", lambda: redis.answers(stack.redis_url))
+        elif not redis.answers(stack.redis_url):
+            raise StartupError("the Redis of REDIS_URL does not answer")
+
+    def _prepare_database(self) -> None:
+        stack = self.stack
+        # In production both logins exist, and nothing is created (design.md §9).
+        if stack.asked.database_owner_url is None:
+            roles.ensure(stack.server_url, stack.names, stack.passwords)
+        stack.write_settings()
+        self.tell("tables", "")
+        owner = {"DATABASE_OWNER_URL": stack.database_urls()[1]}
+        self._do(stack.command("migrate", "migrate", "--no-input", **owner))
+        self.tell("accounts", f"{stack.asked.accounts} trading accounts")
+        self._do(stack.command("accounts", "import_accounts", stack.write_accounts()))
+        staff = {"STAFF_PASSWORD": stack.secrets.staff}
+        self._do(stack.command("staff", "ensure_staff", STAFF_USER, **staff))
+
+    def _wait_until_ready(self, token: str, deadline: float) -> None:
+        self.tell("warm-up", "waiting for the gateway to answer")
+        seen: list[str] = ["the gateway does not answer"]
+
+        def is_ready() -> bool:
+            seen[0], ready = look(self.stack, token)
+            self.tell("warm-up", seen[0])
+            return ready
+
+        left = deadline - clock.monotonic()
+        if not self.supervisor.wait_until(is_ready, seconds=left, every=0.5):
+            names = [program.name for program in self.stack.gateway()]
+            logs = [self.stack.run.log(name) for name in names]
+            raise StartupError(f"not ready after {READY_SECONDS:.0f} s: {seen[0]}", *logs)
+
+    def _wait_for(self, name: str, answers: Callable[[], bool]) -> None:
+        if not self.supervisor.wait_until(answers, seconds=SERVER_SECONDS):
+            raise StartupError(f"{name} does not answer", self.stack.run.log(name))
+
+    def _do(self, program: Program) -> None:
+        run(self.supervisor, program)
+
+
+def run(supervisor: Supervisor, program: Program, *, capture: bool = False) -> str:
+    """Run a command to its end and return what it printed, where captured. Raises StartupError."""
+    try:
+        done = supervisor.run(program, seconds=COMMAND_SECONDS, capture=capture)
+    except TimeoutError as error:
+        raise StartupError(str(error), program.log) from error
+    if done.code != 0:
+        raise StartupError(f"{program.name} failed (exit code {done.code})", program.log)
+    return done.output.decode()
+
+
+def mint(stack: Stack, supervisor: Supervisor) -> dict[str, str]:
+    """Make the tokens that are handed out, valid 24 h. Raises StartupError."""
+    tokens = {}
+    for name, arguments in TOKENS.items():
+        command = stack.command("mint_token", "mint_token", *arguments, "--ttl", "24h")
+        tokens[name] = run(supervisor, command, capture=True).strip()
+    return tokens
+
+
+def look(stack: Stack, token: str) -> tuple[str, bool]:
+    """Ask the pool once: what it says in words, and whether everything is ready."""
+    try:
+        answer = Gateway(stack.addresses.api_url, token).get(readiness.POOL)
+    except NoAnswerError:
+        return "the gateway does not answer yet", False
+    if answer.status != 200:  # noqa: PLR2004 - HTTP's own number
+        return f"the pool answers {answer.status}: {json.dumps(answer.body)[:200]}", False
+    found = readiness.judge(answer.body, expected(stack))
+    return str(found), found.is_ready
+
+
+def expected(stack: Stack) -> readiness.Expected:
+    """What a ready pool of this stack holds."""
+    trading = frozenset(account_ids(stack.asked.accounts))
+    return readiness.Expected(
+        accounts=len(trading) + OTHER_ACCOUNTS, trading=trading, web_workers=web_workers()
+    )

@@ -1,0 +1,136 @@
+"""Django's settings, made from opitios.core.config. Nothing is decided twice."""
+
+from pathlib import Path
+
+from opitios import __version__
+from opitios.core import logs
+from opitios.core.config import get_config
+from opitios.core.database import settings_from_url
+
+config = get_config()
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+SECRET_KEY = config.secret_key.get_secret_value()
+DEBUG = config.debug
+ALLOWED_HOSTS = config.allowed_hosts
+ROOT_URLCONF = "opitios.urls"
+WSGI_APPLICATION = "opitios.wsgi.application"
+ASGI_APPLICATION = "opitios.asgi.application"
+
+INSTALLED_APPS = [
+    "daphne",
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "channels",
+    "opitios.apps.OpitiosConfig",
+    "accounts.apps.AccountsConfig",
+    "trading.apps.TradingConfig",
+    "marketdata.apps.MarketdataConfig",
+    "streaming.apps.StreamingConfig",
+]
+
+# Every request pays for these two; staff pages get the full stack below on top.
+MIDDLEWARE = ["opitios.core.middleware.RequestFloor", "opitios.core.middleware.StaffStack"]
+STAFF_PREFIXES = ("/admin", "/static/")
+STAFF_MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+# These look for the admin's middleware in MIDDLEWARE; StaffStack runs it around staff pages.
+SILENCED_SYSTEM_CHECKS = ["admin.E408", "admin.E409", "admin.E410"]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "opitios" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES = {
+    "default": settings_from_url(
+        config.database_url.get_secret_value(), pool_max=config.database_pool_max
+    )
+}
+if config.database_owner_url is not None:
+    DATABASES["owner"] = settings_from_url(
+        config.database_owner_url.get_secret_value(), pool_max=None
+    )
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "CONFIG": {"hosts": [config.redis_url.get_secret_value()]},
+    }
+}
+
+REST_FRAMEWORK = {
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "opitios.core.http.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Opitios",
+    "VERSION": __version__,
+    "DESCRIPTION": "A gateway between many programs and many Alpaca brokerage accounts.",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": [],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LANGUAGE_CODE = "en-us"
+USE_TZ = True
+TIME_ZONE = "UTC"
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / ".run" / "static"
+# From a clone the admin's files are served from the packages; production collects them.
+WHITENOISE_USE_FINDERS = config.demo
+APPEND_SLASH = False
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = not (config.demo or config.debug)
+CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE
+SECURE_REFERRER_POLICY = "same-origin"
+
+LOGGING_CONFIG = None
+logs.configure(config.log_level)
+
+UNFOLD = {
+    "SITE_TITLE": "Opitios",
+    "SITE_HEADER": "Opitios",
+    "SITE_SUBHEADER": config.environment_name,
+    "SHOW_VIEW_ON_SITE": False,
+    "ENVIRONMENT": "opitios.console.environment_badge",
+}

@@ -1,0 +1,1 @@
+"""An Alpaca look-alike for newcomers and tests; shares no code with the gateway."""

@@ -1,0 +1,44 @@
+"""The sandbox on one port: both APIs, the stream and the switches over one set of books."""
+
+from aiohttp import web
+
+from sandbox.conditions import Terms
+from sandbox.control import Control
+from sandbox.data_rest import DataApi
+from sandbox.faults import Faults
+from sandbox.gate import STREAM_PATH, Gate
+from sandbox.ledger import Ledger
+from sandbox.limits import RateLimits
+from sandbox.rest import TradingApi
+from sandbox.streams import Hub
+from sandbox.venue import Venue
+
+
+class Sandbox:
+    """The parts of a sandbox, put together; `app` is what a server runs."""
+
+    def __init__(self, ledger: Ledger, terms: Terms, limits: RateLimits) -> None:
+        """Recover the books and build the routes.
+
+        Raises:
+            LedgerError: the ledger is damaged.
+        """
+        self.hub = Hub()
+        self.venue = Venue(ledger, terms, self.hub.publish)
+        self.venue.recover()
+        self.faults = Faults()
+        self.app = self._build(limits)
+
+    def _build(self, limits: RateLimits) -> web.Application:
+        app = web.Application(middlewares=[Gate(self.venue, self.faults, limits).admit])
+        app.add_routes(TradingApi(self.venue).routes())
+        app.add_routes(DataApi(self.venue).routes())
+        app.add_routes(Control(self.venue, self.hub, self.faults, limits).routes())
+        app.add_routes([web.get(STREAM_PATH, self.hub.serve)])
+        app.on_shutdown.append(self._let_go)
+        return app
+
+    async def _let_go(self, _: web.Application) -> None:
+        """Requests that hang and open sockets would keep the server from ending."""
+        self.faults.clear()
+        await self.hub.close()

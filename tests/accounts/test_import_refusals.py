@@ -1,0 +1,108 @@
+"""A file that is refused changes nothing, and every line to correct is named."""
+
+import base64
+import json
+from io import StringIO
+from pathlib import Path
+
+import psycopg
+import pytest
+from django.core.management import CommandError, call_command
+from psycopg.rows import TupleRow
+
+from accounts import vault
+from accounts.models import Account, Credential, JournalEntry, RosterVersion
+from tests.accounts.rosters import entry, roster, write
+
+
+def written() -> tuple[int, ...]:
+    """How much there is of everything an import writes."""
+    tables = (Account, Credential, RosterVersion, JournalEntry)
+    return tuple(table.objects.count() for table in tables)
+
+
+def refused(path: Path, *options: str) -> tuple[str, str]:
+    """Output and errors of a command that must exit with 1, having written nothing."""
+    out, err = StringIO(), StringIO()
+    before = written()
+    with pytest.raises(SystemExit) as caught:
+        call_command("import_accounts", str(path), *options, stdout=out, stderr=err)
+    assert caught.value.code == 1
+    assert written() == before
+    return out.getvalue(), err.getvalue()
+
+
+@pytest.mark.django_db
+def test_each_complaint_is_one_line_with_file_line_key_and_allowed(tmp_path: Path) -> None:
+    text = roster(entry("ref-A", account_type="boss"), entry("ref-B", environment="prod"))
+    path = write(tmp_path, text)
+
+    out, err = refused(path)
+
+    assert out == ""
+    assert err.splitlines() == [
+        f"{path}:3: accounts[0].account_type: not one of the allowed words; "
+        "allowed: master, trading, data, backup",
+        f"{path}:9: accounts[1].environment: not one of the allowed words; "
+        "allowed: sandbox, paper, live",
+    ]
+
+
+@pytest.mark.django_db
+def test_complaints_as_json(tmp_path: Path) -> None:
+    out, err = refused(write(tmp_path, "accounts:\naccounts:\n"), "--json")
+
+    assert err == ""
+    assert json.loads(out)["errors"] == [
+        {
+            "line": 2,
+            "key": "accounts",
+            "message": "this key stands twice, first in line 1",
+            "allowed": [],
+        }
+    ]
+
+
+@pytest.mark.usefixtures("roster_alone")
+def test_one_account_that_changes_its_environment_stops_the_whole_file(tmp_path: Path) -> None:
+    call_command("import_accounts", str(write(tmp_path, roster(entry("ref-A")))), stdout=StringIO())
+    keys = '{api_key: "env:HOME", secret_key: "env:HOME"}'
+    moved = entry("ref-A", environment="paper", url=None, alpaca_credentials=keys)
+
+    _out, err = refused(write(tmp_path, roster(entry("ref-B"), moved)))
+
+    assert "accounts[1].environment: an account never changes its environment" in err
+    assert Account.objects.get(pk="ref-A").environment == "sandbox"
+
+
+@pytest.mark.usefixtures("roster_alone")
+def test_a_failure_half_way_takes_everything_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = base64.b64encode(bytes(32)).decode()
+    monkeypatch.setattr(vault, "key_ring", lambda: vault.read_ring(f"k1:{good},k1:{good}"))
+    before = written()
+
+    with pytest.raises(CommandError, match="'k1' stands twice"):
+        call_command("import_accounts", str(write(tmp_path, roster(entry("ref-A")))))
+
+    assert written() == before
+
+
+@pytest.mark.django_db
+def test_a_second_import_at_the_same_time_is_refused(
+    tmp_path: Path, application_connection: psycopg.Connection[TupleRow]
+) -> None:
+    before = written()
+    application_connection.execute("SELECT pg_advisory_lock(hashtext('opitios roster'))")
+
+    with pytest.raises(CommandError, match="another import is running"):
+        call_command("import_accounts", str(write(tmp_path, roster(entry("ref-A")))))
+
+    assert written() == before
+
+
+@pytest.mark.django_db
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"absent\.yaml: No such file"):
+        call_command("import_accounts", str(tmp_path / "absent.yaml"))

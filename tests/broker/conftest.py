@@ -1,0 +1,137 @@
+"""Fixtures of the broker's room: loopback brokers, and clients with timers a tenth as long."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from opitios.broker.alpaca.backoff import StreamTimers
+from opitios.broker.alpaca.endpoints import sandbox_endpoint
+from opitios.broker.alpaca.streams import TradeUpdates
+from opitios.broker.alpaca.trading import AlpacaTrading
+from opitios.broker.alpaca.transport import Transport, TransportTimers
+from opitios.broker.guard import Bulkhead, Guard
+from opitios.broker.port import Credentials
+from tests.broker.loopback import Behaviour, LoopbackBroker
+from tests.broker.stream_server import Script, StreamServer
+
+KEY_ID = "PKCANARYKEYID"
+SECRET = "canary-secret-value"  # noqa: S105 - a canary that must never show up
+TIMERS = TransportTimers(connect=0.2, submit=0.8, other=0.5, idle=3.0)
+STREAM_TIMERS = StreamTimers(
+    open=1.0,
+    sign_in=0.5,
+    ping_every=0.3,
+    ping_answer=0.6,
+    close=0.2,
+    first_wait=0.05,
+    longest_wait=0.5,
+    unauthorized_wait=0.6,
+)
+
+
+@pytest.fixture
+def credentials() -> Credentials:
+    return Credentials(KEY_ID, SECRET)
+
+
+@pytest.fixture
+def broker_that() -> Iterator[Callable[..., LoopbackBroker]]:
+    started: list[LoopbackBroker] = []
+
+    def start(*behaviours: Behaviour, **settings: object) -> LoopbackBroker:
+        started.append(LoopbackBroker(list(behaviours), **settings))
+        return started[-1]
+
+    yield start
+    for broker in started:
+        broker.close()
+
+
+@pytest.fixture
+def transport() -> Iterator[Transport]:
+    made = Transport(timers=TIMERS)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def guard() -> Guard:
+    return Guard(process=Bulkhead(2000))
+
+
+@pytest.fixture
+def trading_at(
+    credentials: Credentials, transport: Transport, guard: Guard
+) -> Callable[[str], AlpacaTrading]:
+    def build(origin: str) -> AlpacaTrading:
+        return AlpacaTrading(
+            credentials=credentials,
+            endpoint=sandbox_endpoint(origin),
+            transport=transport,
+            guard=guard,
+        )
+
+    return build
+
+
+class Owner:
+    """Keeps what a stream told its owner, in the order it was told."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str | bytes]] = []
+        self._changed = threading.Condition()
+
+    def on_state(self, account_id: str, state: str) -> None:
+        self._add((account_id, state))
+
+    def deliver(self, account_id: str, raw: bytes, _received_at: float) -> None:
+        self._add((account_id, raw))
+
+    def states(self) -> list[str]:
+        return [said for _, said in self.events if isinstance(said, str)]
+
+    def messages(self) -> list[bytes]:
+        return [said for _, said in self.events if isinstance(said, bytes)]
+
+    def wait_until(self, holds: Callable[["Owner"], bool]) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: holds(self), timeout=10), self.events
+
+    def _add(self, event: tuple[str, str | bytes]) -> None:
+        with self._changed:
+            self.events.append(event)
+            self._changed.notify_all()
+
+
+@pytest.fixture
+def owner() -> Owner:
+    return Owner()
+
+
+@pytest.fixture
+def stream_server() -> Iterator[Callable[..., StreamServer]]:
+    started: list[StreamServer] = []
+
+    def start(*scripts: Script, **settings: object) -> StreamServer:
+        started.append(StreamServer(*scripts, **settings))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.close()
+
+
+@pytest.fixture
+def streams_for(owner: Owner) -> Iterator[Callable[..., TradeUpdates]]:
+    started: list[TradeUpdates] = []
+
+    def start(**settings: object) -> TradeUpdates:
+        given = {"deliver": owner.deliver, "on_state": owner.on_state, "timers": STREAM_TIMERS}
+        started.append(TradeUpdates(**(given | settings)))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for streams in started:
+        streams.stop()

@@ -1,0 +1,133 @@
+"""Five calls of an account at one time, a bounded number in all; who waits, waits briefly."""
+
+import threading
+import time
+
+import pytest
+
+from opitios.broker.alpaca.endpoints import sandbox_endpoint
+from opitios.broker.alpaca.trading import AlpacaTrading
+from opitios.broker.errors import NotSent, OutcomeUnknown, Refused
+from opitios.broker.guard import Bulkhead, Guard
+from tests.broker.loopback import answering, answering_at_the_gate, hanging, http
+
+FINE = http(200, {"id": "1"})
+
+
+@pytest.fixture
+def account_at(credentials, transport):
+    def build(origin, guard):
+        return AlpacaTrading(
+            credentials=credentials,
+            endpoint=sandbox_endpoint(origin),
+            transport=transport,
+            guard=guard,
+        )
+
+    return build
+
+
+@pytest.fixture
+def started():
+    threads = []
+
+    def start(call, times):
+        for _ in range(times):
+            threads.append(threading.Thread(target=_ignoring_the_end, args=(call,)))
+            threads[-1].start()
+
+    yield start
+    for thread in threads:
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def _ignoring_the_end(call):
+    try:
+        call()
+    except OutcomeUnknown:
+        return
+
+
+def test_the_sixth_call_of_an_account_waits_for_a_slot(broker_that, account_at, started):
+    broker = broker_that(answering_at_the_gate(FINE))
+    account = account_at(broker.origin, Guard(process=Bulkhead(2000)))
+
+    started(account.account, 6)
+    broker.wait_for_requests(5)
+    assert len(broker.requests) == 5
+
+    broker.gate.release(6)
+    broker.wait_for_requests(6)
+    assert broker.connections == 5
+
+
+def test_a_call_that_finds_no_slot_in_time_was_not_sent(broker_that, account_at, started):
+    broker = broker_that(hanging)
+    account = account_at(broker.origin, Guard(process=Bulkhead(2000)))
+    started(lambda: account.submit_order({"qty": "1"}), 5)
+    broker.wait_for_requests(5)
+
+    began = time.monotonic()
+    with pytest.raises(NotSent) as caught:
+        account.account()
+
+    assert caught.value.reason in {"no-slot", "deadline"}
+    assert time.monotonic() - began < 1
+    assert len(broker.requests) == 5
+
+
+def test_a_slow_account_does_not_take_the_slots_of_another(broker_that, account_at, started):
+    process = Bulkhead(6)
+    slow, quick = broker_that(hanging), broker_that(answering(FINE))
+    started(account_at(slow.origin, Guard(process=process)).account, 7)
+    slow.wait_for_requests(5)
+
+    answer = account_at(quick.origin, Guard(process=process)).account()
+
+    assert answer.http_status == 200
+
+
+def test_the_whole_process_is_bounded(broker_that, account_at, started):
+    broker = broker_that(hanging)
+    process = Bulkhead(2)
+    started(account_at(broker.origin, Guard(process=process)).account, 2)
+    broker.wait_for_requests(2)
+
+    with pytest.raises(NotSent, match="no slot"):
+        Guard(process=process).call(
+            method="GET", route="x", deadline=time.monotonic(), send=lambda: None
+        )
+
+    assert len(broker.requests) == 2
+
+
+def test_a_slot_comes_back_however_a_call_ends(broker_that, account_at):
+    broker = broker_that(answering(http(422, {"message": "no"})), answering(FINE))
+    account = account_at(broker.origin, Guard(process=Bulkhead(1), slots=1))
+
+    with pytest.raises(Refused):
+        account.account()
+
+    assert account.account().http_status == 200
+
+
+def test_the_observer_learns_each_call_by_its_template(broker_that, account_at):
+    calls = []
+    broker = broker_that(
+        answering(FINE), answering(http(404, {"message": "x"})), answering(http(504))
+    )
+    guard = Guard(process=Bulkhead(9), observer=lambda **call: calls.append(call))
+    account = account_at(broker.origin, guard)
+
+    account.submit_order({"qty": "1"})
+    for ending in (account.order, account.position):
+        with pytest.raises((Refused, OutcomeUnknown)):
+            ending("AAPL")
+
+    assert [(call["method"], call["route"], call["outcome"]) for call in calls] == [
+        ("POST", "/v2/orders", "answered"),
+        ("GET", "/v2/orders/{order_id}", "not-found"),
+        ("GET", "/v2/positions/{symbol}", "unknown"),
+    ]
+    assert all(0 <= call["seconds"] < 1 for call in calls)

@@ -1,0 +1,113 @@
+"""Servers for the session, Django on top of them, and a database that really commits.
+
+Each worker has a copy of one migrated database for the whole session. Nothing is flushed or rolled
+back between tests (the journal refuses it): a test uses account ids of its own.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import TupleRow
+from pytest_django import DjangoDbBlocker
+
+from opitios.core.embedded.homes import HomeError
+from opitios.core.embedded.roles import ServerError
+from tests.support import environment, services
+
+SESSION = pytest.StashKey[services.Session]()
+SERVERS = pytest.StashKey[services.Servers]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the servers, or join those of the process that started us; then set up Django."""
+    worker = _worker(config)
+    if worker != "main":
+        _use(config, services.Session(**config.workerinput["session"]), worker)  # type: ignore[attr-defined] # set by xdist
+        return
+    if "DJANGO_SETTINGS_MODULE" in os.environ:
+        raise pytest.UsageError("unset DJANGO_SETTINGS_MODULE: tests make their own settings.")
+    servers = services.Servers(dict(os.environ))
+    config.stash[SERVERS] = servers
+    try:
+        servers.start()
+    except (ServerError, HomeError) as error:
+        raise pytest.UsageError(str(error)) from error
+    if config.getoption("dist", "no") == "no":
+        _use(config, servers.session("main"), "main")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a new xdist worker where the servers are."""
+    session = node.config.stash[SERVERS].session(node.gateway.id)
+    node.workerinput["session"] = services.as_input(session)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End what this process started."""
+    if SERVERS in config.stash:
+        config.stash[SERVERS].stop()
+
+
+def _worker(config: pytest.Config) -> str:
+    return str(getattr(config, "workerinput", {}).get("workerid", "main"))
+
+
+def _use(config: pytest.Config, session: services.Session, worker: str) -> None:
+    config.stash[SESSION] = session
+    os.environ |= environment.settings(session, worker)
+    os.environ["DJANGO_SETTINGS_MODULE"] = "opitios.settings"
+
+    import django  # noqa: PLC0415 - settings are read on import, and exist only now
+
+    django.setup()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    pytestconfig: pytest.Config, django_test_environment: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
+    """Make this worker's database when the first test asks for it."""
+    from django.db import connections  # noqa: PLC0415 - Django is set up by pytest_configure
+
+    services.make_database(pytestconfig.stash[SESSION], _worker(pytestconfig))
+    yield
+    with django_db_blocker.unblock():
+        connections.close_all()
+        for connection in connections.all():
+            connection.close_pool()  # type: ignore[attr-defined] # of the Postgres backend
+
+
+@pytest.fixture
+def _django_db_helper(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """What `django_db` means here: real commits on this worker's database, and no flush.
+
+    Replaces pytest-django's, whose TRUNCATE the journal refuses and whose rollback hides the races.
+    """
+    from django.db import connections  # noqa: PLC0415 - Django is set up by pytest_configure
+
+    with django_db_blocker.unblock():
+        yield
+        connections.close_all()
+
+
+@pytest.fixture
+def owner_connection(
+    pytestconfig: pytest.Config, django_db_setup: None
+) -> Iterator[psycopg.Connection[TupleRow]]:
+    """The owner's connection to this worker's database, each statement its own transaction."""
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def application_connection(
+    pytestconfig: pytest.Config, django_db_setup: None
+) -> Iterator[psycopg.Connection[TupleRow]]:
+    """A connection as every process has it, each statement its own transaction."""
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
+        yield connection

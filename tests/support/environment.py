@@ -1,0 +1,32 @@
+"""The settings tests run under: a database and a Redis of their own, timers at a tenth."""
+
+import base64
+import json
+import os
+
+from opitios.core.config import Timers
+from tests.support.services import Session, worker_database
+
+# Fixed, so that a sealed value in a failing test can be opened again.
+MASTER_KEY = f"k1:{base64.b64encode(bytes(range(32))).decode()}"
+JWT_KEY = {"kid": "test", "alg": "HS256", "key": "test-" + "k" * 43, "fleet": True}
+
+
+def settings(session: Session, worker: str) -> dict[str, str]:
+    """Every variable a process of the test session is started with."""
+    database = worker_database(session, worker)
+    timers = {f"OPITIOS_TIMERS__{name.upper()}": str(value / 10) for name, value in Timers()}
+    return timers | {
+        "SECRET_KEY": "test-" + "s" * 45,
+        "DATABASE_URL": session.application_url(database),
+        "DATABASE_OWNER_URL": session.owner_url(database),
+        "REDIS_URL": session.redis_url,
+        "OPITIOS_ROLE": "none",
+        "OPITIOS_PROCESS": f"test-{worker}",
+        "OPITIOS_MASTER_KEYS": MASTER_KEY,
+        "OPITIOS_JWT_KEYS": json.dumps([JWT_KEY]),
+        "OPITIOS_ENVIRONMENT_NAME": "test",
+        # Never the settings of a run of this clone.
+        "OPITIOS_ENV_FILE": os.devnull,
+        "OPITIOS_YAML_FILE": os.devnull,
+    }

@@ -1,0 +1,260 @@
+"""The REST face of orders: parse, ask the one question, call, answer (api.md §1–§4)."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.http import HttpResponse
+from rest_framework.request import Request
+
+from accounts import journal
+from accounts.access import AccountView, Permission, principal_of
+from accounts.paging import as_of, instant_of, limit_of, one_of, paged
+from accounts.pool import PooledAccount, get_pool
+from opitios.core import clock
+from opitios.core.errors import BrokerRefusal, Problem, Reason
+from opitios.core.http import answer, bad_parameter, problem_answer, query_of, read_body
+from trading import orders, queries, shapes
+from trading.commands import SIDES, read_stock_order
+from trading.orders import Accepted, Asked
+from trading.waiting import LONGEST, get_waits
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*(\d{1,9})\s*(?:,|;|$)", re.ASCII)
+
+LIST_PARAMETERS = (
+    "status", "limit", "after", "until", "direction", "symbols", "side", "page_token",
+)  # fmt: skip
+
+
+class OrdersView(AccountView):
+    """The orders of one account."""
+
+    permission = Permission.ACCOUNT_READ
+
+    def get(self, request: Request, account_id: str) -> HttpResponse:
+        """List orders, newest first; `status` is open, closed or all."""
+        query = query_of(request, LIST_PARAMETERS)
+        listing = queries.Listing(
+            account_id=account_id,
+            status=one_of(query, "status", ("open", "closed", "all")),
+            direction=one_of(query, "direction", ("desc", "asc")),
+            limit=limit_of(query),
+            after=instant_of(query, "after"),
+            until=instant_of(query, "until"),
+            symbols=[symbol for symbol in query.get("symbols", "").split(",") if symbol],
+            side=one_of(query, "side", SIDES) if "side" in query else None,
+            page_token=query.get("page_token"),
+        )
+        mark = as_of(account_id)
+        try:
+            rows, token = queries.list_orders(listing)
+        except queries.BadToken as error:
+            raise bad_parameter("page_token", "unknown-token", str(error)) from error
+        return answer(paged("orders", [shapes.order_json(row) for row in rows], token) | mark)
+
+
+class StockOrdersView(AccountView):
+    """Where stock orders come in."""
+
+    permission = Permission.TRADE
+
+    def post(self, request: Request, account_id: str) -> HttpResponse:
+        """Store one order: 202, or with `Prefer: wait=N` the broker's verdict."""
+        key = _idempotency_key(request)
+        raw_sha256, body = _read(request)
+        command = read_stock_order(body, clock.now())
+        account = _account(account_id)
+        accepted = orders.place_order(
+            command,
+            account_id=account_id,
+            environment=account.environment,
+            asked=_asked(request, key, raw_sha256),
+        )
+        return _placed(request, account_id, accepted)
+
+
+class OrderView(AccountView):
+    """One order, by our id or the broker's."""
+
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "GET": Permission.ACCOUNT_READ,
+        "DELETE": Permission.TRADE,
+    }
+
+    def get(self, request: Request, account_id: str, order_id: str) -> HttpResponse:
+        """Read the order with its timeline, attempts and executions."""
+        query_of(request, ())
+        return answer(queries.order_detail(_order(account_id, order_id)))
+
+    def delete(self, request: Request, account_id: str, order_id: str) -> HttpResponse:
+        """Cancel: 200 if it was never sent, 202 if the broker is asked, 409 if it is final."""
+        query_of(request, ())
+        row = _order(account_id, order_id)
+        canceled = orders.cancel_order(row, _asked(request, None, None))
+        return answer(
+            shapes.order_json(canceled.row), status=200 if canceled.never_sent else 202
+        )
+
+
+class OrderByClientIdView(AccountView):
+    """One order, by its client_order_id."""
+
+    permission = Permission.ACCOUNT_READ
+
+    def get(self, request: Request, account_id: str) -> HttpResponse:
+        """Read the order with its timeline, attempts and executions."""
+        query = query_of(request, ("client_order_id",))
+        wanted = query.get("client_order_id")
+        if not wanted:
+            raise bad_parameter("client_order_id", "required", "client_order_id is required.")
+        row = queries.find_by_client_order_id(account_id, wanted) if _is_text(wanted) else None
+        if row is None:
+            raise _no_order(account_id)
+        return answer(queries.order_detail(row))
+
+
+class OrderEventsView(AccountView):
+    """What happened to one order, entry by entry."""
+
+    permission = Permission.ACCOUNT_READ
+
+    def get(self, request: Request, account_id: str, order_id: str) -> HttpResponse:
+        """Read the order's journal entries, oldest first."""
+        query_of(request, ())
+        mark = as_of(account_id)
+        row = _order(account_id, order_id)
+        entries = [journal.entry_json(entry) for entry in queries.order_entries(row["id"])]
+        return answer(paged("entries", entries, None) | mark)
+
+
+class FillsView(AccountView):
+    """The executions of one account."""
+
+    permission = Permission.ACCOUNT_READ
+
+    def get(self, request: Request, account_id: str) -> HttpResponse:
+        """List fills, newest first."""
+        query = query_of(request, ("limit", "page_token"))
+        mark = as_of(account_id)
+        fills, token = queries.list_fills(
+            account_id, after_id=_fill_token(query.get("page_token")), limit=limit_of(query)
+        )
+        return answer(paged("fills", fills, None if token is None else str(token)) | mark)
+
+
+def _fill_token(token: str | None) -> int | None:
+    if token is None:
+        return None
+    if not re.fullmatch(r"[1-9][0-9]{0,17}", token):
+        message = "This page_token was not given by this API."
+        raise bad_parameter("page_token", "unknown-token", message)
+    return int(token)
+
+
+def _placed(request: Request, account_id: str, accepted: Accepted) -> HttpResponse:
+    headers = {"Location": f"/api/v1/accounts/{account_id}/orders/{accepted.order_id}"}
+    if accepted.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    seconds = _preferred_wait(request)
+    if seconds is None:
+        return answer(accepted.body, status=202, headers=headers)
+    headers["Preference-Applied"] = f"wait={seconds}"
+    row = get_waits().verdict(accepted.order_id, seconds)
+    if row is None or row["status"] == "unknown":
+        return answer(accepted.body, status=202, headers=headers)
+    if row["status"] == "rejected":
+        return _refused(request, row, headers)
+    return answer(shapes.order_json(row), headers=headers)
+
+
+def _refused(request: Request, row: dict[str, Any], headers: Mapping[str, str]) -> HttpResponse:
+    refusal = row["refusal"] or {}
+    problem = Problem(
+        Reason.REJECTED,
+        str(refusal.get("message", "The broker rejected the order.")),
+        broker=refusal_from(refusal),
+        account_id=row["account_id"],
+        order_id=str(row["id"]),
+    )
+    response = problem_answer(problem, request._request)
+    for name, value in headers.items():
+        response[name] = value
+    return response
+
+
+def refusal_from(stored: Mapping[str, Any]) -> BrokerRefusal:
+    """Read what sender.py stored of a refusal; an asynchronous `rejected` event has no answer."""
+    known = {"http_status", "code", "message", "request_id"}
+    return BrokerRefusal(
+        http_status=stored.get("http_status") or 422,
+        code=stored.get("code"),
+        message=str(stored.get("message", "rejected by the broker")),
+        request_id=stored.get("request_id"),
+        extra={key: value for key, value in stored.items() if key not in known},
+    )
+
+
+def _preferred_wait(request: Request) -> int | None:
+    found = _WAIT.search(request.headers.get("Prefer", "").lower())
+    return None if found is None else min(int(found[1]), LONGEST)
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is None or _KEY.fullmatch(key):
+        return key
+    message = "An Idempotency-Key is 1–255 visible ASCII characters."
+    raise bad_parameter("Idempotency-Key", "malformed", message)
+
+
+def _read(request: Request) -> tuple[str, dict[str, Any]]:
+    raw, body = read_body(request)
+    return hashlib.sha256(raw).hexdigest(), body
+
+
+def _asked(request: Request, key: str | None, body_sha256: str | None) -> Asked:
+    principal = principal_of(request)
+    floor: Any = request._request
+    return Asked(
+        subject=principal.sub,
+        principal={
+            "sub": principal.sub,
+            "act": principal.act,
+            "jti": principal.jti,
+            "permissions": sorted(principal.permissions),
+            "ip": request.META.get("REMOTE_ADDR"),
+        },
+        request_id=floor.request_id,
+        received_at=floor.received_at,
+        idempotency_key=key,
+        body_sha256=body_sha256,
+        method=str(request.method),
+        path=request.path,
+    )
+
+
+def _account(account_id: str) -> PooledAccount:
+    account = get_pool().get(account_id)
+    if account is None:
+        raise Problem(Reason.NOT_FOUND)
+    return account
+
+
+def _order(account_id: str, order_id: str) -> dict[str, Any]:
+    row = queries.find_order(account_id, order_id) if _is_text(order_id) else None
+    if row is None:
+        raise _no_order(account_id)
+    return row
+
+
+def _is_text(value: str) -> bool:
+    # Postgres takes no NUL in a text; such an id is simply not there.
+    return "\x00" not in value and len(value) <= 128
+
+
+def _no_order(account_id: str) -> Problem:
+    return Problem(
+        Reason.NOT_FOUND, "This account has no such order.", account_id=account_id
+    )

@@ -1,0 +1,95 @@
+"""What waits and what is being sent, per account: the desk's memory. Pure: nothing is called.
+
+FIFO per account: at most four submits of an account at once, one at a time for a symbol; cancels
+have a lane of their own (design.md §4).
+"""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+# One slot of the account's five stays for cancels.
+SUBMITS_AT_ONCE = 4
+
+Row = dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Book:
+    waiting: OrderedDict[UUID, Row] = field(default_factory=OrderedDict)
+    flying: dict[UUID, str] = field(default_factory=dict)
+    hold_until: float = 0.0
+
+
+class Books:
+    """The waiting orders of every account of this desk. Safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._books: dict[str, _Book] = {}
+        self._lock = threading.Lock()
+
+    def add(self, rows: list[Row]) -> set[str]:
+        """Add queued orders, oldest first; known ones are refreshed. The accounts with work."""
+        with self._lock:
+            for row in rows:
+                book = self._books.setdefault(row["account_id"], _Book())
+                if row["id"] not in book.flying:
+                    book.waiting[row["id"]] = row
+            return {row["account_id"] for row in rows}
+
+    def take(self, account_id: str, now: float) -> Row | None:
+        """Take the account's next order to send, if one may go now. `now` is monotonic seconds."""
+        with self._lock:
+            book = self._books.get(account_id)
+            if book is None or not book.waiting or now < book.hold_until:
+                return None
+            row = next(iter(book.waiting.values()))
+            if len(book.flying) >= SUBMITS_AT_ONCE or row["symbol"] in book.flying.values():
+                return None
+            del book.waiting[row["id"]]
+            book.flying[row["id"]] = row["symbol"]
+            return row
+
+    def landed(self, row: Row) -> bool:
+        """Say that a taken order has its outcome; True if the account has more waiting."""
+        with self._lock:
+            book = self._books[row["account_id"]]
+            book.flying.pop(row["id"], None)
+            return bool(book.waiting)
+
+    def hold(self, account_id: str, until: float) -> None:
+        """Send nothing of this account before `until` (monotonic seconds)."""
+        with self._lock:
+            book = self._books.setdefault(account_id, _Book())
+            book.hold_until = max(book.hold_until, until)
+
+    def drop(self, account_ids: set[str]) -> None:
+        """Forget what waits in accounts this desk no longer owns."""
+        with self._lock:
+            for account_id in account_ids:
+                book = self._books.get(account_id)
+                if book is not None:
+                    book.waiting.clear()
+
+    def is_flying(self, row: Row) -> bool:
+        """Whether this desk is sending the order at the moment."""
+        with self._lock:
+            book = self._books.get(row["account_id"])
+            return book is not None and row["id"] in book.flying
+
+    def depth(self) -> int:
+        """How many orders wait."""
+        with self._lock:
+            return sum(len(book.waiting) for book in self._books.values())
+
+    def flying(self) -> int:
+        """How many orders are being sent."""
+        with self._lock:
+            return sum(len(book.flying) for book in self._books.values())
+
+    def with_work(self) -> list[str]:
+        """The accounts in which something waits."""
+        with self._lock:
+            return [account_id for account_id, book in self._books.items() if book.waiting]

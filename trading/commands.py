@@ -1,0 +1,223 @@
+"""What a client may ask: bodies to commands, field by field. Pure: values in, values out.
+
+Local rules are only those that are certain; whatever may change at Alpaca is left to Alpaca to
+refuse (alpaca-wire.md §6, pitfall 18).
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from opitios.core import clock, jsontext
+from opitios.core.errors import FieldError, Problem, Reason
+from trading.lifecycle import plain
+
+# Our own ids begin so; a client's may not (api.md §1).
+OWN_PREFIX = "op1-"
+
+# design.md §4: how long an order may wait here for being sent, unless the client says otherwise.
+SEND_WITHIN = {"market": timedelta(seconds=10)}
+SEND_WITHIN_OTHERS = timedelta(seconds=60)
+LONGEST_WAIT = timedelta(hours=24)
+
+SIDES = ("buy", "sell")
+TYPES = ("market", "limit")
+TIMES_IN_FORCE = ("day", "gtc", "opg", "cls", "ioc", "fok")
+
+_SYMBOL = re.compile(r"[A-Z]{1,6}(\.[A-Z]{1,2})?")
+# No sign, no exponent, no grouping, ASCII digits only: 12 before the point, 9 after it.
+_DECIMAL = re.compile(r"(0|[1-9][0-9]{0,11})(\.[0-9]{1,9})?")
+_CLIENT_ORDER_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_TAG_NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}")
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+MAX_TAGS = 10
+MAX_TAG_VALUE = 128
+
+
+class _Wrong(ValueError):
+    """One field is wrong: slug, sentence, allowed values."""
+
+    def __init__(self, reason: str, message: str, allowed: tuple[str, ...] | None = None) -> None:
+        super().__init__(message)
+        self.reason, self.message, self.allowed = reason, message, allowed
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCommand:
+    """One stock order as asked, validated. `not_after` None means the default of its type."""
+
+    symbol: str
+    side: str
+    type: str
+    time_in_force: str
+    qty: Decimal
+    limit_price: Decimal | None = None
+    extended_hours: bool = False
+    client_order_id: str | None = None
+    tags: Mapping[str, str] | None = None
+    not_after: datetime | None = None
+
+    def deadline(self, accepted_at: datetime) -> datetime:
+        """The instant after which it is not sent any more."""
+        within = SEND_WITHIN.get(self.type, SEND_WITHIN_OTHERS)
+        return self.not_after or accepted_at + within
+
+    def fingerprint(self, *, method: str, path: str, subject: str) -> str:
+        """SHA-256 over the validated command: the same command is the same whatever its spelling."""
+        said = {
+            "method": method,
+            "path": path,
+            "subject": subject,
+            "symbol": self.symbol,
+            "side": self.side,
+            "type": self.type,
+            "time_in_force": self.time_in_force,
+            "qty": plain(self.qty),
+            "limit_price": None if self.limit_price is None else plain(self.limit_price),
+            "extended_hours": self.extended_hours,
+            "client_order_id": self.client_order_id,
+            "tags": dict(self.tags or {}),
+            "not_after": None if self.not_after is None else clock.rfc3339(self.not_after),
+        }
+        return hashlib.sha256(jsontext.canonical(said).encode()).hexdigest()
+
+
+def read_stock_order(body: Mapping[str, Any], now: datetime) -> OrderCommand:
+    """Read `POST …/orders/stocks`. An explicit null means absent.
+
+    Raises Problem 422 `invalid-order`, naming every wrong field at once.
+    """
+    given = {name: value for name, value in body.items() if value is not None}
+    errors = [
+        FieldError(name[:64], "unknown-field", "This field is not known.", tuple(_FIELDS))
+        for name in given
+        if name not in _FIELDS
+    ]
+    values: dict[str, Any] = {}
+    for name, read in _FIELDS.items():
+        try:
+            if name in given:
+                values[name] = read(given[name])
+            elif name in _REQUIRED:
+                raise _Wrong("required", f"{name} is required.")
+        except _Wrong as wrong:
+            errors.append(FieldError(name, wrong.reason, wrong.message, wrong.allowed))
+    errors += _together(values, now)
+    if errors:
+        detail = "; ".join(f"{error.field}: {error.message}" for error in errors[:3])
+        raise Problem(Reason.INVALID_ORDER, detail, errors=errors)
+    values.pop("order_class", None)
+    return OrderCommand(**values)
+
+
+def _together(values: Mapping[str, Any], now: datetime) -> list[FieldError]:
+    """Judge fields against each other and against the clock."""
+    errors = []
+    if values.get("type") == "limit" and "limit_price" not in values:
+        errors.append(FieldError("limit_price", "required", "A limit order needs a limit_price."))
+    if values.get("type") == "market" and "limit_price" in values:
+        errors.append(
+            FieldError("limit_price", "not-allowed", "A market order takes no limit_price.")
+        )
+    not_after = values.get("not_after")
+    if not_after is not None and not now < not_after <= now + LONGEST_WAIT:
+        message = "not_after must lie ahead, at most 24 hours."
+        errors.append(FieldError("not_after", "out-of-range", message))
+    return errors
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str) and not isinstance(value, jsontext.Number):
+        return value
+    raise _Wrong("not-a-string", "This must be a string.")
+
+
+def _symbol(value: Any) -> str:
+    if _SYMBOL.fullmatch(text := _text(value)):
+        return text
+    raise _Wrong("not-a-symbol", "A stock symbol is 1–6 capital letters, such as AAPL or BRK.B.")
+
+
+def _decimal(value: Any) -> Decimal:
+    if not isinstance(value, str) or not _DECIMAL.fullmatch(value):
+        raise _Wrong(
+            "not-a-decimal",
+            "This must be a decimal such as 10 or 187.25: ASCII digits, at most 12 before and 9 "
+            "after the point, no sign, no exponent.",
+        )
+    if (number := Decimal(value)) > 0:
+        return number
+    raise _Wrong("not-positive", "This must be greater than zero.")
+
+
+def _one_of(*allowed: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if (text := _text(value)) in allowed:
+            return text
+        raise _Wrong("not-allowed", f"This must be one of {', '.join(allowed)}.", allowed)
+
+    return read
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise _Wrong("not-a-boolean", "This must be true or false.")
+
+
+def _client_order_id(value: Any) -> str:
+    text = _text(value)
+    if not _CLIENT_ORDER_ID.fullmatch(text):
+        raise _Wrong("malformed", "A client_order_id is 1–128 of A-Z a-z 0-9 . _ : -.")
+    if text.startswith(OWN_PREFIX):
+        raise _Wrong("reserved", f"A client_order_id may not begin with {OWN_PREFIX}.")
+    return text
+
+
+def _tags(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or len(value) > MAX_TAGS:
+        raise _Wrong("not-tags", f"tags is an object of at most {MAX_TAGS} names and texts.")
+    for name, text in value.items():
+        if not _TAG_NAME.fullmatch(name):
+            raise _Wrong("not-tags", "A tag's name is 1–32 of A-Z a-z 0-9 _ . -.")
+        if len(_printable(text)) > MAX_TAG_VALUE:
+            raise _Wrong("not-tags", f"A tag's text has at most {MAX_TAG_VALUE} characters.")
+    return value
+
+
+def _printable(value: Any) -> str:
+    if (text := _text(value)).isprintable():
+        return text
+    raise _Wrong("not-tags", "A tag's text has no control characters.")
+
+
+def _instant(value: Any) -> datetime:
+    text = _text(value)
+    try:
+        if _RFC3339.fullmatch(text):
+            # Python reads six digits of a second; more are cut, never rounded up.
+            cut = re.sub(r"(\.\d{6})\d+", r"\1", text)
+            return datetime.fromisoformat(cut).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise _Wrong("not-a-time", f"This is no instant: {error}.") from error
+    raise _Wrong("not-a-time", "This must be RFC 3339 with an offset: 2026-11-20T14:31:00Z.")
+
+
+_FIELDS: Mapping[str, Callable[[Any], Any]] = {
+    "symbol": _symbol,
+    "side": _one_of(*SIDES),
+    "type": _one_of(*TYPES),
+    "time_in_force": _one_of(*TIMES_IN_FORCE),
+    "qty": _decimal,
+    "limit_price": _decimal,
+    "extended_hours": _boolean,
+    "order_class": _one_of("", "simple"),
+    "client_order_id": _client_order_id,
+    "tags": _tags,
+    "not_after": _instant,
+}
+_REQUIRED = frozenset({"symbol", "side", "type", "time_in_force", "qty"})

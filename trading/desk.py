@@ -1,0 +1,320 @@
+"""The desk: the only process that writes to a broker (design.md §1).
+
+For each account it leases it holds the queue, sends orders first in first out, keeps the
+`trade_updates` socket, checks the key, lapses what is late and looks up what is unknown. Threads:
+one loop that finds work, senders that do it, drains that write stream messages, carers for checks
+and comparisons. Every one of them can be lost: the rows are the truth, and the next desk reads them.
+"""
+
+import queue
+import threading
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.db import DatabaseError
+
+from accounts.pool import Pool, PooledAccount
+from opitios.broker.alpaca.backoff import StreamState, StreamTimers
+from opitios.broker.alpaca.drains import Drains
+from opitios.broker.alpaca.streams import TradeUpdates
+from opitios.core import clock, database
+from opitios.core.bus import Topic, get_bus
+from opitios.core.config import Config
+from trading import leases, queries, sweeps, watch
+from trading.books import Books, Row
+from trading.sender import Sender
+
+logger = structlog.get_logger("app")
+
+# A desk that is told to stop finishes what it is sending, so long at most (design.md §1).
+DRAIN_SECONDS = 25.0
+# Orders read by one poll; what is left is read by the next.
+POLL_ROWS = 2000
+CARERS = 8
+
+Job = Callable[[], None]
+
+
+class Desk:
+    """One desk. `run()` until `stop()`; tests call the steps."""
+
+    def __init__(self, config: Config, pool: Pool) -> None:
+        self._timers = config.timers
+        self._pool = pool
+        self.owner = f"{config.process}/{uuid.uuid4().hex[:8]}"
+        self.books = Books()
+        self.leased: set[str] = set()
+        self._sender = Sender(owner=self.owner, process=config.process, rests=self)
+        self._senders_wanted = config.desk_senders
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._cancels: dict[UUID, float] = {}
+        self._look_ups = sweeps.LookUps(config.timers)
+        self._woken = threading.Event()
+        self._wakes: queue.SimpleQueue[UUID] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._carers = ThreadPoolExecutor(CARERS, thread_name_prefix="carer")
+        self._due: dict[str, float] = {}
+        self._drains = Drains(workers=4, handle=self._on_message)
+        self._streams = TradeUpdates(
+            deliver=self._drains.deliver,
+            on_state=self._on_stream,
+            timers=StreamTimers(spread=config.timers.stream_spread),
+        )
+        self._threads: list[threading.Thread] = []
+
+    # Life
+
+    def run(self) -> None:
+        """Work until `stop()` is called, then finish what is being sent and let the leases go."""
+        self._pool.show("desk", self.snapshot)
+        self._start_threads()
+        wakes = get_bus().listen(Topic.WAKE, self._on_wake)
+        try:
+            while not self._closing.is_set():
+                self._round()
+        finally:
+            wakes.close()
+            self._drain()
+
+    def stop(self) -> None:
+        """End `run()`; safe in a signal handler."""
+        self._closing.set()
+        self._woken.set()
+
+    def _start_threads(self) -> None:
+        self._drains.start()
+        self._streams.start()
+        count = self._senders_wanted or min(max(len(list(self._pool.all())) // 5, 20), 200)
+        for number in range(count):
+            thread = threading.Thread(target=self._send_jobs, name=f"sender-{number}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def _drain(self) -> None:
+        for _ in self._threads:
+            self._jobs.put(None)
+        until = clock.monotonic() + DRAIN_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, until - clock.monotonic()))
+        self._streams.stop()
+        self._drains.stop()
+        self._carers.shutdown(wait=True, cancel_futures=True)
+        leases.release(self.owner)
+
+    # The loop
+
+    def _round(self) -> None:
+        try:
+            if self._is_due("leases", self._timers.lease_renew):
+                self.hold_leases()
+            self.take_woken()
+            if self._is_due("poll", self._timers.queue_poll):
+                self.poll()
+            if self._is_due("sweep", self._timers.queue_poll * 5):
+                self.sweep()
+        except DatabaseError as error:
+            logger.warning("the desk cannot reach postgres", error=str(error))
+            database.release()
+        except Exception:  # noqa: BLE001 - a process loop: it must outlive one bad round
+            logger.exception("the desk failed a round")
+        self._woken.wait(self._timers.queue_poll)
+        self._woken.clear()
+
+    def _is_due(self, what: str, every: float) -> bool:
+        now = clock.monotonic()
+        if now < self._due.get(what, 0.0):
+            return False
+        self._due[what] = now + every
+        return True
+
+    def hold_leases(self) -> None:
+        """Renew and take leases; begin to care for new accounts, let go of lost ones."""
+        held = leases.hold(self.owner, valid_seconds=self._timers.lease_valid)
+        lost, new = self.leased - held, held - self.leased
+        self.leased = held
+        for account_id in lost:
+            self._streams.drop(account_id)
+        self.books.drop(lost)
+        if new:
+            logger.info("accounts leased", accounts=len(new), owner=self.owner)
+            self._adopt(new)
+
+    def _adopt(self, new: set[str]) -> None:
+        orphans = queries.orders_where(
+            "status = 'submitting' AND account_id = ANY(%s)", (list(new),)
+        )
+        sweeps.doubt_orphans(orphans)
+        for account in self._pooled(new):
+            self._streams.listen(
+                account.account_id, account.credentials, account.endpoint.stream_url
+            )
+
+    def _pooled(self, account_ids: set[str]) -> list[PooledAccount]:
+        found = (self._pool.get(account_id) for account_id in sorted(account_ids))
+        return [account for account in found if account is not None]
+
+    def take_woken(self) -> None:
+        """Read the orders hints told of."""
+        ids: set[UUID] = set()
+        while not self._wakes.empty():
+            ids.add(self._wakes.get())
+        if ids:
+            self._dispatch(queries.orders_where("id = ANY(%s)", (list(ids),)))
+
+    def poll(self) -> None:
+        """Read what waits for being sent or cancelled: what a lost hint was about is found here."""
+        self._dispatch(
+            queries.orders_where(
+                "status = 'queued' ORDER BY created_at, id LIMIT %s", (POLL_ROWS,)
+            )
+        )
+        asked = queries.orders_where(
+            "NOT final AND cancel_requested_at IS NOT NULL LIMIT %s", (POLL_ROWS,)
+        )
+        self._dispatch(asked)
+        self._cancels = {row["id"]: self._cancels.get(row["id"], 0.0) for row in asked}
+
+    def _dispatch(self, rows: list[Row]) -> None:
+        ours = [row for row in rows if row["account_id"] in self.leased]
+        queued = [row for row in ours if row["status"] == "queued"]
+        for account_id in self.books.add(queued) | set(self.books.with_work()):
+            self._jobs.put(lambda account_id=account_id: self.send_next(account_id))  # type: ignore[misc]
+        for row in ours:
+            if row["cancel_requested_at"] and row["broker_order_id"] and not row["final"]:
+                self._plan_cancel(row)
+
+    def _plan_cancel(self, row: Row) -> None:
+        now = clock.monotonic()
+        if now >= self._cancels.get(row["id"], 0.0):
+            self._cancels[row["id"]] = now + self._timers.reconcile
+            self._jobs.put(lambda: self.cancel(row))
+
+    # The senders
+
+    def _send_jobs(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                job()
+            except Exception:  # noqa: BLE001 - a process loop: the order is found again by a sweep
+                logger.exception("a sender failed")
+            finally:
+                database.release()
+
+    def send_next(self, account_id: str) -> None:
+        """Send an account's next order, if one may go, and look again after it."""
+        row = self.books.take(account_id, clock.monotonic())
+        if row is None:
+            return
+        try:
+            account = self._pool.get(account_id)
+            if account is not None and account_id in self.leased:
+                # While this one is under way, another of the account may go (four at once).
+                self._jobs.put(lambda: self.send_next(account_id))
+                self._sender.send(row, account)
+        finally:
+            if self.books.landed(row):
+                self._jobs.put(lambda: self.send_next(account_id))
+
+    def cancel(self, row: Row) -> None:
+        """Ask the broker to cancel one order."""
+        account = self._pool.get(row["account_id"])
+        if account is not None and not self._sender.cancel(row, account):
+            self._cancels[row["id"]] = clock.monotonic() + 1.0
+
+    def rest(self, account_id: str, seconds: float) -> None:
+        """Send nothing of this account for so long (Sender asks)."""
+        self.books.hold(account_id, clock.monotonic() + seconds)
+
+    def suspect(self, account_id: str, why: str) -> None:
+        """The broker refused this account's key (Sender asks)."""
+        watch.mark_suspect(account_id, why)
+
+    # What is watched
+
+    def sweep(self) -> None:
+        """Lapse what is late, look up what is unknown, and plan checks and comparisons."""
+        leased = list(self.leased)
+        sweeps.lapse_late(leased)
+        lost = queries.orders_where(
+            "status IN ('submitting', 'unknown') AND account_id = ANY(%s)", (leased,)
+        )
+        sweeps.doubt_orphans(
+            [r for r in lost if r["status"] == "submitting" and self._is_abandoned(r)]
+        )
+        unknown = [row for row in lost if row["status"] == "unknown"]
+        self._look_ups.keep({row["id"] for row in unknown})
+        for row in unknown:
+            if self._look_ups.is_due(row, clock.monotonic()):
+                self._care(f"look-up {row['id']}", row["account_id"], self._look_up_job(row))
+        self._plan_care()
+
+    def _is_abandoned(self, row: Row) -> bool:
+        # Its sender failed after the claim: no send lasts longer than this.
+        age = (clock.now() - row["updated_at"]).total_seconds()
+        return not self.books.is_flying(row) and age > self._timers.absent_after
+
+    def _look_up_job(self, row: Row) -> Callable[[PooledAccount], None]:
+        return lambda account: self._look_ups.look_up(row, account)
+
+    def _plan_care(self) -> None:
+        for account_id in self.leased:
+            if self._is_due(f"check {account_id}", self._timers.account_check):
+                self._care(f"check {account_id}", account_id, self._check)
+            if self._is_due(f"compare {account_id}", self._timers.reconcile):
+                self._care(f"compare {account_id}", account_id, self._compare)
+
+    def _check(self, account: PooledAccount) -> None:
+        watch.check_account(account)
+
+    def _compare(self, account: PooledAccount) -> None:
+        if sweeps.reconcile(account):
+            watch.note_reconciled(account.account_id)
+
+    def _care(self, what: str, account_id: str, job: Callable[[PooledAccount], None]) -> None:
+        def run() -> None:
+            account = self._pool.get(account_id)
+            try:
+                if account is not None:
+                    job(account)
+            except Exception:  # noqa: BLE001 - a process loop: the next round tries again
+                logger.exception("care failed", what=what, account_id=account_id)
+            finally:
+                database.release()
+
+        if not self._closing.is_set():
+            self._carers.submit(run)
+
+    # Called from other threads
+
+    def _on_wake(self, hint: dict[str, Any]) -> None:
+        if hint["account_id"] in self.leased:
+            self._wakes.put(UUID(hint["order_id"]))
+            self._woken.set()
+
+    def _on_message(self, account_id: str, raw: bytes, received_at: float) -> None:
+        try:
+            watch.handle_message(account_id, raw)
+        finally:
+            database.release()
+
+    def _on_stream(self, account_id: str, state: StreamState) -> None:
+        # The loop of the sockets must not wait for a database: a carer writes it down.
+        def note(account: PooledAccount) -> None:
+            watch.note_stream(account_id, state)
+            if state == "listening":
+                sweeps.reconcile(account)
+                watch.note_reconciled(account_id)
+
+        self._care(f"stream {state}", account_id, note)
+
+    def snapshot(self) -> dict[str, Any]:
+        """This desk's part of the pool row (api.md §7)."""
+        return {
+            "leases": len(self.leased),
+            "queue": {"depth": self.books.depth()},
+            "senders": {"busy": self.books.flying(), "max": len(self._threads)},
+        }

@@ -1,0 +1,269 @@
+"""The only door to an order after its acceptance: claims, outcomes, reports, requests to cancel.
+
+Every write is one SQL function and one transaction: the row changes if it is still as it was when
+the change was decided, its journal entry is appended, a fill is added. After the commit the change
+is told to subscribers. The callers are the desk, the reconciler and, for cancels, orders.py.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from accounts import journal
+from accounts.journal import Actor
+from opitios.broker.errors import BrokerError
+from opitios.broker.port import Answer
+from opitios.core import clock, database, jsontext
+from opitios.core.bus import Topic, get_bus
+from trading import lifecycle, queries, shapes
+from trading.lifecycle import Change, Execution, Known, Report
+
+logger = structlog.get_logger("app")
+
+# A change decided on a row that moved meanwhile is decided anew, so often at most.
+TRIES = 8
+
+Row = dict[str, Any]
+
+
+class Contended(Exception):
+    """A row moved under every try. The next report or sweep finds it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a change is written: who, when it happened (RFC 3339 text), and what the broker said.
+
+    broker: http_status, request_id, event_id, raw_sha256, as far as they are known.
+    """
+
+    actor: Actor
+    occurred_at: str | None = None
+    broker: Mapping[str, Any] | None = None
+    request: Mapping[str, Any] | None = None
+    note: str | None = None
+
+
+def facts_of(said: Answer | BrokerError) -> dict[str, Any]:
+    """Take from an answer or a failure what the journal keeps of it (api.md §8, `broker`)."""
+    return {
+        "http_status": said.http_status,
+        "request_id": said.request_id,
+        "event_id": None,
+        "raw_sha256": said.raw_sha256,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An order this desk may send now: its row as claimed, and the attempt's number."""
+
+    row: Row
+    attempt: int
+
+
+def claim(row: Row, *, owner: str, process: str) -> Claimed | None:
+    """Claim a queued order for sending; None where it may not be sent any more (law 4).
+
+    Not in time, cancelled, changed since it was read, or its account leased by another desk.
+    """
+    entry = _entry(
+        row,
+        Cause(journal.system("desk", row["principal"])),
+        {"status": lifecycle.SUBMITTING, "attempts": row["attempts"] + 1},
+    )
+    landed = database.row(
+        "SELECT * FROM order_claim(%s, %s, %s, %s, %s)",
+        (row["id"], row["seq"], owner, process, jsontext.canonical(entry)),
+    )
+    if landed is None or landed["seq"] is None:
+        return None
+    new = {
+        **row,
+        "status": lifecycle.SUBMITTING,
+        "attempts": landed["attempt"],
+        "seq": landed["seq"],
+        "updated_at": landed["recorded_at"],
+    }
+    _tell(new, "order.submitting", entry, None)
+    return Claimed(new, landed["attempt"])
+
+
+def change(
+    row: Row,
+    kind: str,
+    patch: Mapping[str, Any],
+    cause: Cause,
+    *,
+    execution: Execution | None = None,
+) -> Row | None:
+    """Write one change decided on `row`; the row as it is now, or None where it had moved.
+
+    A fill known already changes nothing and gives the row back as it was.
+    """
+    entry = _entry(row, cause, patch, execution)
+    fill = None if execution is None else jsontext.canonical(execution.as_json())
+    landed = database.row(
+        "SELECT * FROM order_change(%s, %s, %s, %s, %s, %s)",
+        (
+            row["id"],
+            row["seq"],
+            kind,
+            jsontext.canonical(entry),
+            jsontext.canonical(_columns(patch)),
+            fill,
+        ),
+    )
+    if landed is None or landed["outcome"] == "stale":
+        return None
+    if landed["outcome"] == "duplicate":
+        return row
+    new = {**row, **patch, "seq": landed["seq"], "updated_at": landed["recorded_at"]}
+    _tell(new, kind, entry, execution)
+    return new
+
+
+def change_by(
+    order_id: UUID, decide: Callable[[Row], tuple[str, Mapping[str, Any]] | None], cause: Cause
+) -> Row:
+    """Read, decide, write, and decide anew while the row moves.
+
+    `decide` gives (kind, patch), or None where nothing is to change. Raises Contended, LookupError.
+    """
+    for _ in range(TRIES):
+        row = _require(order_id)
+        decided = decide(row)
+        if decided is None:
+            return row
+        new = change(row, *decided, cause)
+        if new is not None:
+            return new
+    raise Contended(str(order_id))
+
+
+def report(order_id: UUID, told: Report, cause: Cause) -> Row:
+    """Write what the broker said of an order (lifecycle.decide). Raises Contended, LookupError."""
+    for _ in range(TRIES):
+        row = _require(order_id)
+        new = _report_once(row, told, cause)
+        if new is not None:
+            return new
+    raise Contended(str(order_id))
+
+
+def _report_once(row: Row, told: Report, cause: Cause) -> Row | None:
+    decided = lifecycle.decide(known(row), told)
+    if decided.is_empty:
+        return row
+    patch = _typed(decided)
+    if decided.alarm == lifecycle.LATE_ARRIVAL and not patch.get("final", True):
+        # It was given up here: its desk cancels it at once (design.md §4, `lapsed`).
+        patch["cancel_requested_at"] = clock.now()
+    new = change(row, decided.kind, patch, cause, execution=decided.execution)
+    if new is not None and decided.alarm is not None:
+        logger.error(
+            "an order needs a look",
+            alarm=decided.alarm,
+            account_id=row["account_id"],
+            order_id=str(row["id"]),
+            status=new["status"],
+        )
+    return new
+
+
+def attempt_ended(
+    order_id: UUID, n: int, *, outcome: str, ms: float, answer: Mapping[str, Any]
+) -> None:
+    """Complete a submit's attempt. `answer`: http_status and request_id, None where none came."""
+    database.rows(
+        "UPDATE trading_attempt SET outcome = %s, ms = %s, http_status = %s,"
+        " broker_request_id = %s WHERE order_id = %s AND kind = 'submit' AND n = %s",
+        (outcome, ms, answer["http_status"], answer["request_id"], order_id, n),
+    )
+
+
+def attempt_made(order_id: UUID, kind: str, process: str, *, outcome: str, ms: float) -> None:
+    """Record a call about an order that is no submit (a cancel, a look-up), after it ended."""
+    database.rows(
+        "INSERT INTO trading_attempt (order_id, n, kind, process, sent_at, ms, outcome)"
+        " SELECT %s, coalesce(max(n), 0) + 1, %s, %s, clock_timestamp(), %s, %s"
+        " FROM trading_attempt WHERE order_id = %s AND kind = %s",
+        (order_id, kind, process, ms, outcome, order_id, kind),
+    )
+
+
+def known(row: Row) -> Known:
+    """Take from a row what a decision needs."""
+    return Known(
+        status=row["status"],
+        final=row["final"],
+        broker_order_id=row["broker_order_id"],
+        filled_qty=row["filled_qty"],
+        filled_avg_price=row["filled_avg_price"],
+        broker_updated_at=row["broker_updated_at"],
+        reason=row["reason"],
+        times={name: row[name] for name in lifecycle.BROKER_TIMES},
+        replaced_by=row["replaced_by"],
+    )
+
+
+def _require(order_id: UUID) -> Row:
+    row = queries.order_row(order_id)
+    if row is None:
+        raise LookupError(f"no order {order_id}")
+    return row
+
+
+_DECIMALS = ("filled_qty", "filled_avg_price")
+
+
+def _typed(decided: Change) -> dict[str, Any]:
+    return {
+        key: Decimal(value) if key in _DECIMALS and value is not None else value
+        for key, value in decided.patch.items()
+    }
+
+
+def _columns(patch: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: shapes.written(value) for key, value in patch.items()}
+
+
+def _entry(
+    row: Row, cause: Cause, patch: Mapping[str, Any], execution: Execution | None = None
+) -> dict[str, Any]:
+    after = _columns(patch)
+    before = {key: shapes.written(row[key]) for key in patch}
+    if execution is not None:
+        after["execution"] = execution.as_json()
+    return journal.body(
+        actor=cause.actor,
+        occurred_at=cause.occurred_at,
+        request=cause.request,
+        order_id=str(row["id"]),
+        client_order_id=row["client_order_id"],
+        broker_order_id=patch.get("broker_order_id", row["broker_order_id"]),
+        execution_id=None if execution is None else execution.execution_id,
+        symbol=row["symbol"],
+        tags=row["tags"],
+        reason=patch.get("reason"),
+        note=cause.note,
+        before=before,
+        after=after,
+        broker=cause.broker,
+    )
+
+
+def _tell(row: Row, kind: str, entry: Mapping[str, Any], execution: Execution | None) -> None:
+    message = shapes.order_message(
+        account_id=row["account_id"],
+        seq=row["seq"],
+        kind=kind,
+        at=entry["occurred_at"],
+        execution=None if execution is None else execution.as_json(),
+        order=shapes.order_json(row),
+    )
+    get_bus().publish((Topic.ORDERS, message))

@@ -1,0 +1,30 @@
+"""`manage.py desk`: run one desk until SIGTERM or Ctrl-C."""
+
+import os
+import signal
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+
+class Command(BaseCommand):
+    """Runs the only process that writes to the broker."""
+
+    help = "Lease accounts, send their orders, keep their streams. Stops on SIGTERM, draining."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Wait for the accounts, then work until a signal says stop."""
+        from accounts.pool import get_pool  # noqa: PLC0415 - models load after apps do
+        from opitios.core.config import get_config  # noqa: PLC0415
+        from trading.desk import Desk  # noqa: PLC0415
+
+        if get_config().role != "desk":
+            raise SystemExit("Set OPITIOS_ROLE=desk: the pool starts with the process.")
+        pool = get_pool()
+        pool.wait_until_loaded()
+        desk = Desk(get_config(), pool)
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, lambda *_: desk.stop())
+        self.stdout.write(f"desk {desk.owner} runs, pid {os.getpid()}")
+        desk.run()
+        pool.stop()

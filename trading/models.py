@@ -1,0 +1,194 @@
+"""Orders, the attempts to send them, and their fills.
+
+Rows are written by orders.py (acceptance) and executions.py (after it), each write with its journal
+entry in one SQL function (law 1). Times the broker told are kept as its own text: Python would cut
+their nanoseconds.
+"""
+
+from typing import Any
+
+from django.db import models
+
+
+class Exact(models.DecimalField):  # type: ignore[type-arg]
+    """A Postgres `numeric` without scale: 10 stays 10 and 187.25 stays 187.25."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("max_digits", 38)
+        kwargs.setdefault("decimal_places", 9)
+        super().__init__(*args, **kwargs)
+
+    def db_type(self, connection: Any) -> str:  # noqa: ARG002 - Django's signature
+        """Name the column type."""
+        return "numeric"
+
+
+class Order(models.Model):
+    """One order. Column names are the API's (api.md §3), so a journal entry can become a row."""
+
+    class Source(models.TextChoices):
+        API = "api"
+        EXTERNAL = "external"
+
+    id = models.UUIDField(primary_key=True)
+    account_id = models.CharField(max_length=64)
+    environment = models.CharField(max_length=16)
+    client_order_id = models.CharField(max_length=128)
+    broker_order_id = models.CharField(max_length=64, null=True)  # noqa: DJ001 - null: not known yet
+    status = models.CharField(max_length=32)
+    final = models.BooleanField()
+    reason = models.CharField(max_length=64, null=True)  # noqa: DJ001 - null: none
+    # The journal number of the last change: the row's version, checked by every later change.
+    seq = models.BigIntegerField()
+
+    symbol = models.CharField(max_length=32)
+    asset_class = models.CharField(max_length=16)
+    order_class = models.CharField(max_length=16)
+    type = models.CharField(max_length=16)
+    side = models.CharField(max_length=8)
+    qty = Exact(null=True)
+    notional = Exact(null=True)
+    limit_price = Exact(null=True)
+    stop_price = Exact(null=True)
+    trail_price = Exact(null=True)
+    trail_percent = Exact(null=True)
+    time_in_force = models.CharField(max_length=8)
+    extended_hours = models.BooleanField()
+    position_intent = models.CharField(max_length=24, null=True)  # noqa: DJ001 - null: not given
+    filled_qty = Exact()
+    filled_avg_price = Exact(null=True)
+    legs = models.JSONField(null=True)
+    replaces = models.UUIDField(null=True)
+    replaced_by = models.UUIDField(null=True)
+    batch_id = models.UUIDField(null=True)
+    tags = models.JSONField()
+
+    created_at = models.DateTimeField()
+    not_after = models.DateTimeField(null=True)
+    updated_at = models.DateTimeField()
+    submitted_at = models.CharField(max_length=40, null=True)  # noqa: DJ001 - null: not yet
+    filled_at = models.CharField(max_length=40, null=True)  # noqa: DJ001 - null: not yet
+    expired_at = models.CharField(max_length=40, null=True)  # noqa: DJ001 - null: not yet
+    canceled_at = models.CharField(max_length=40, null=True)  # noqa: DJ001 - null: not yet
+    failed_at = models.CharField(max_length=40, null=True)  # noqa: DJ001 - null: not yet
+
+    # From here on: ours alone, not part of the API's order.
+    source = models.CharField(max_length=16, choices=Source.choices)
+    subject = models.CharField(max_length=128)
+    idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001 - null: no key
+    # Who asked: sub, act, jti, permissions, ip. Copied into every later entry of the order.
+    principal = models.JSONField(null=True)
+    fingerprint = models.CharField(max_length=64)
+    checked_ms = models.FloatField()
+    attempts = models.PositiveIntegerField()
+    # Some attempt's outcome was not known: then only the broker can say it is absent.
+    ambiguous = models.BooleanField()
+    cancel_requested_at = models.DateTimeField(null=True)
+    broker_updated_at = models.CharField(max_length=40, null=True)  # noqa: DJ001 - null: not yet
+    # The problem the broker answered, where it refused the order.
+    refusal = models.JSONField(null=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account_id", "client_order_id"], name="one_order_a_client_order_id"
+            ),
+            models.UniqueConstraint(
+                fields=["subject", "account_id", "idempotency_key"],
+                name="one_order_a_key",
+                condition=models.Q(idempotency_key__isnull=False),
+            ),
+            models.UniqueConstraint(
+                fields=["account_id", "broker_order_id"],
+                name="one_order_a_broker_order_id",
+                condition=models.Q(broker_order_id__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="filled_qty_is_not_negative", condition=models.Q(filled_qty__gte=0)
+            ),
+            models.CheckConstraint(
+                name="our_own_final_orders_say_why",
+                condition=~models.Q(status__in=["denied", "lapsed"])
+                | models.Q(reason__isnull=False),
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["account_id", "-created_at", "-id"], name="orders_of_an_account"),
+            models.Index(
+                fields=["account_id", "created_at", "id"],
+                name="orders_not_settled",
+                condition=models.Q(final=False),
+            ),
+            # What desks poll for ten times a second: small, whatever the table's size.
+            models.Index(
+                fields=["created_at", "id"],
+                name="orders_to_send",
+                condition=models.Q(status="queued"),
+            ),
+            models.Index(
+                fields=["cancel_requested_at"],
+                name="cancels_to_send",
+                condition=models.Q(final=False, cancel_requested_at__isnull=False),
+            ),
+            models.Index(
+                fields=["updated_at"],
+                name="orders_to_look_up",
+                condition=models.Q(status__in=["submitting", "unknown"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.side} {self.qty} {self.symbol} {self.status}"
+
+
+class Attempt(models.Model):
+    """One call to the broker about an order: written at the claim, completed by its outcome."""
+
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="attempt_rows")
+    n = models.PositiveIntegerField()
+    kind = models.CharField(max_length=16)
+    process = models.CharField(max_length=64)
+    sent_at = models.DateTimeField()
+    ms = models.FloatField(null=True)
+    outcome = models.CharField(max_length=32, null=True)  # noqa: DJ001 - null: not known yet
+    http_status = models.PositiveSmallIntegerField(null=True)
+    broker_request_id = models.CharField(max_length=128, null=True)  # noqa: DJ001 - null: none came
+
+    class Meta:
+        ordering = ["order", "n"]
+        constraints = [
+            models.UniqueConstraint(fields=["order", "kind", "n"], name="one_attempt_a_number"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.n} of {self.order_id}"
+
+
+class Fill(models.Model):
+    """One execution, keyed by the broker's execution id."""
+
+    account_id = models.CharField(max_length=64)
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="fills")
+    execution_id = models.CharField(max_length=64)
+    # The broker's own text of the time, nanoseconds and all; recorded_at is ours, for paging.
+    at = models.CharField(max_length=40)
+    recorded_at = models.DateTimeField()
+    symbol = models.CharField(max_length=32)
+    side = models.CharField(max_length=8)
+    qty = Exact()
+    price = Exact()
+    position_qty = Exact(null=True)
+    source = models.CharField(max_length=16)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account_id", "execution_id"], name="one_fill_an_execution"
+            ),
+        ]
+        indexes = [models.Index(fields=["account_id", "-id"], name="fills_of_an_account")]
+
+    def __str__(self) -> str:
+        return f"{self.qty} {self.symbol} at {self.price}"

@@ -1,0 +1,122 @@
+"""How orders and fills are written in the API, the stream and the journal (api.md §3). Pure."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from opitios.core import clock
+from trading.lifecycle import plain
+
+# The order of api.md §3, key for key.
+ORDER_KEYS = (
+    "id", "client_order_id", "broker_order_id", "account_id", "environment", "status", "final",
+    "reason", "seq", "symbol", "asset_class", "order_class", "type", "order_type", "side", "qty",
+    "notional", "limit_price", "stop_price", "trail_price", "trail_percent", "time_in_force",
+    "extended_hours", "position_intent", "filled_qty", "filled_avg_price", "legs", "replaces",
+    "replaced_by", "batch_id", "tags", "created_at", "not_after", "submitted_at", "updated_at",
+    "filled_at", "expired_at", "canceled_at", "failed_at",
+)  # fmt: skip
+
+# What the accepting entry's `after` leaves to the entry itself, or repeats.
+_FROM_ENTRY = frozenset({"seq", "updated_at", "order_type"})
+STORED_KEYS = tuple(key for key in ORDER_KEYS if key not in _FROM_ENTRY)
+
+HINT = (
+    "Without an Idempotency-Key or a client_order_id, sending this request again places a second "
+    "order."
+)
+
+
+def written(value: Any) -> Any:
+    """Write one column's value: decimals and ids as strings, instants as RFC 3339."""
+    match value:
+        case Decimal():
+            return plain(value)
+        case datetime():
+            return clock.rfc3339(value)
+        case UUID():
+            return str(value)
+        case _:
+            return value
+
+
+def order_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Write an order from its row's columns."""
+    shown = {**row, "order_type": row["type"]}
+    return {key: written(shown[key]) for key in ORDER_KEYS}
+
+
+def accepted_json(entry: Mapping[str, Any], *, seq: int, recorded_at: datetime) -> dict[str, Any]:
+    """Write the 202's body from the accepting journal entry alone.
+
+    The same entry gives the same bytes for ever, so a replay needs no stored answer (api.md §1).
+    """
+    after = entry["after"]
+    order = order_json({**after, "seq": seq, "updated_at": clock.rfc3339(recorded_at)})
+    if entry["request"]["idempotency_key"] is None:
+        order["hint"] = HINT
+    return order
+
+
+def fold(entries: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Write the order as it stood after its last given entry (oldest first, from the first on)."""
+    first, *later = entries
+    state: dict[str, Any] = dict(first["after"])
+    for entry in later:
+        state |= {key: value for key, value in entry["after"].items() if key in STORED_KEYS}
+    last = entries[-1]
+    return order_json({**state, "seq": last["seq"], "updated_at": last["recorded_at"]})
+
+
+def fill_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a fill from its row's columns."""
+    keys = (
+        "account_id", "order_id", "execution_id", "at", "symbol", "side", "qty", "price",
+        "position_qty", "source",
+    )  # fmt: skip
+    return {key: written(row[key]) for key in keys}
+
+
+def order_message(
+    *,
+    account_id: str,
+    seq: int,
+    kind: str,
+    at: str,
+    execution: Mapping[str, Any] | None,
+    order: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write the stream's message for one entry (api.md §6), all but `sent_at`.
+
+    `order` is the order after this entry, never the present row, so live equals replayed.
+    """
+    return {
+        "T": "order",
+        "account_id": account_id,
+        "seq": seq,
+        "event": kind.removeprefix("order."),
+        "at": at,
+        "execution": _stream_execution(execution),
+        "order": order,
+    }
+
+
+def _stream_execution(execution: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if execution is None:
+        return None
+    return {key: execution[key] for key in ("execution_id", "qty", "price", "position_qty")}
+
+
+def replayed_message(entries: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Write the stream's message for the last of an order's entries, from the journal alone."""
+    last = entries[-1]
+    return order_message(
+        account_id=last["account_id"],
+        seq=last["seq"],
+        kind=last["kind"],
+        at=last["occurred_at"],
+        execution=last["after"].get("execution"),
+        order=fold(entries),
+    )
