@@ -113,12 +113,18 @@ def append(
 
 def entry_json(entry: JournalEntry) -> dict[str, Any]:
     """Write one entry as api.md §8 shows it."""
+    said = orjson.loads(entry.body)
     return {
         "account_id": entry.account_id,
         "seq": entry.seq,
         "kind": entry.kind,
+        "occurred_at": said["occurred_at"],
         "recorded_at": clock.rfc3339(entry.recorded_at),
-        **orjson.loads(entry.body),
+        "clock_offset_ms": said["clock_offset_ms"],
+        "actor": said["actor"],
+        **{key: said[key] for key in _KEYS},
+        "build": said["build"],
+        "config_sha256": said["config_sha256"],
         "canon": entry.canon,
         "prev_hash": bytes(entry.prev_hash).hex(),
         "hash": bytes(entry.hash).hex(),

@@ -65,7 +65,7 @@ class Credential(models.Model):
     sealed_secret_key = models.BinaryField()
     # The first two and last four characters of the api key: enough to recognise, too little to use.
     hint = models.CharField(max_length=16)
-    # HMAC of the api key under a key derived from the master key: finds duplicates, reveals nothing.
+    # Keyed digest of the api key (vault.fingerprint_of): finds duplicates, reveals nothing.
     fingerprint = models.CharField(max_length=64)
     created_at = models.DateTimeField(db_default=Now())
 

@@ -22,9 +22,7 @@ def as_of(account_id: str) -> dict[str, Any]:
 
     Read it before the list: the list then holds at least everything up to that number.
     """
-    head = database.row(
-        "SELECT seq FROM accounts_journalhead WHERE account_id = %s", (account_id,)
-    )
+    head = database.row("SELECT seq FROM accounts_journalhead WHERE account_id = %s", (account_id,))
     return {"as_of": clock.rfc3339(clock.now()), "as_of_seq": head["seq"] if head else 0}
 
 
@@ -54,7 +52,7 @@ def one_of(query: Mapping[str, str], name: str, allowed: Sequence[str]) -> str:
 
 
 def instant_of(query: Mapping[str, str], name: str) -> datetime | None:
-    """Read an RFC 3339 instant with an offset, or None where it is not given. Raises Problem 400."""
+    """Read an RFC 3339 instant with an offset, None where not given. Raises Problem 400."""
     if name not in query:
         return None
     message = f"{name} is an instant with an offset, such as 2026-11-20T14:30:00Z."

@@ -58,7 +58,7 @@ class PooledAccount:
 
 
 class Pool:
-    """The accounts of this process by id. `start()` in processes that serve; tests call `refresh()`."""
+    """The accounts of this process by id. Serving processes `start()` it; tests `refresh()`."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -132,7 +132,7 @@ class Pool:
                     next_row = clock.monotonic() + timers.pool_row
             except DatabaseError as error:
                 logger.warning("the pool cannot reach postgres", error=str(error))
-            except Exception:  # noqa: BLE001 - a process loop: it must outlive one bad round
+            except Exception:
                 logger.exception("the pool failed a round")
             finally:
                 database.release()

@@ -6,7 +6,7 @@ from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 
-from accounts.access import Permission, TokenView
+from accounts.access import Permission, Principal, TokenView
 from accounts.pool import get_pool
 from opitios import __version__
 from opitios.core import database
@@ -35,9 +35,7 @@ def ready(request: HttpRequest) -> HttpResponse:
     """Say whether requests can be served: Postgres answers and the accounts are loaded."""
     components = _components()
     is_ready = components["postgres"] == "up" and components["accounts"] == "loaded"
-    return answer(
-        {"status": "ready" if is_ready else "not-ready"}, status=200 if is_ready else 503
-    )
+    return answer({"status": "ready" if is_ready else "not-ready"}, status=200 if is_ready else 503)
 
 
 class HealthView(TokenView):
@@ -52,7 +50,8 @@ class HealthView(TokenView):
         """Answer status and version; with `monitor` also each component."""
         components = _components()
         body: dict[str, Any] = {"status": _status(components), "version": __version__}
-        if request.auth is not None and request.auth.may(Permission.MONITOR):
+        principal = request.auth
+        if isinstance(principal, Principal) and principal.may(Permission.MONITOR):
             body["components"] = components
         return answer(body)
 

@@ -1,6 +1,7 @@
 """Django's settings, made from opitios.core.config. Nothing is decided twice."""
 
 from pathlib import Path
+from typing import Any
 
 from opitios import __version__
 from opitios.core import logs
@@ -87,7 +88,7 @@ CHANNEL_LAYERS = {
     }
 }
 
-REST_FRAMEWORK = {
+REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "opitios.core.http.exception_handler",
     "UNAUTHENTICATED_USER": None,

@@ -2,14 +2,14 @@
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.urls import include, path
+from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from opitios import health
 from opitios.core.errors import Problem, Reason
 from opitios.core.http import problem_answer
 
-api = [
+api: list[URLPattern | URLResolver] = [
     path("health", health.HealthView.as_view(), name="health"),
     path("", include("accounts.urls")),
     path("", include("trading.urls")),

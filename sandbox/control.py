@@ -52,6 +52,7 @@ class Control:
                 "orders": len(exchange.orders),
                 "open_orders": len(exchange.open_orders()),
                 "sockets": self._hub.sockets,
+                "listening": self._hub.listening,
                 "market": {
                     "mode": hours.mode,
                     "is_open": hours.is_open(self._venue.clock.now()),

@@ -61,6 +61,11 @@ class Hub:
         """How many sockets are connected."""
         return len(self._everyone)
 
+    @property
+    def listening(self) -> int:
+        """How many of them listen to order updates."""
+        return sum(each.is_listening for each in self._everyone)
+
     def publish(self, account_id: str, message: bytes) -> None:
         """Send a message to every listening socket of the account."""
         for listener in self._by_account.get(account_id, ()):

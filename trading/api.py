@@ -20,6 +20,9 @@ from trading.commands import SIDES, read_stock_order
 from trading.orders import Accepted, Asked
 from trading.waiting import LONGEST, get_waits
 
+# The longest client_order_id (api.md §1); nothing longer names an order.
+LONGEST_ID = 128
+
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*(\d{1,9})\s*(?:,|;|$)", re.ASCII)
 
@@ -93,9 +96,7 @@ class OrderView(AccountView):
         query_of(request, ())
         row = _order(account_id, order_id)
         canceled = orders.cancel_order(row, _asked(request, None, None))
-        return answer(
-            shapes.order_json(canceled.row), status=200 if canceled.never_sent else 202
-        )
+        return answer(shapes.order_json(canceled.row), status=200 if canceled.never_sent else 202)
 
 
 class OrderByClientIdView(AccountView):
@@ -251,10 +252,8 @@ def _order(account_id: str, order_id: str) -> dict[str, Any]:
 
 def _is_text(value: str) -> bool:
     # Postgres takes no NUL in a text; such an id is simply not there.
-    return "\x00" not in value and len(value) <= 128
+    return "\x00" not in value and len(value) <= LONGEST_ID
 
 
 def _no_order(account_id: str) -> Problem:
-    return Problem(
-        Reason.NOT_FOUND, "This account has no such order.", account_id=account_id
-    )
+    return Problem(Reason.NOT_FOUND, "This account has no such order.", account_id=account_id)

@@ -38,7 +38,7 @@ MAX_TAGS = 10
 MAX_TAG_VALUE = 128
 
 
-class _Wrong(ValueError):
+class _Wrong(ValueError):  # noqa: N818 - one field is
     """One field is wrong: slug, sentence, allowed values."""
 
     def __init__(self, reason: str, message: str, allowed: tuple[str, ...] | None = None) -> None:
@@ -67,7 +67,7 @@ class OrderCommand:
         return self.not_after or accepted_at + within
 
     def fingerprint(self, *, method: str, path: str, subject: str) -> str:
-        """SHA-256 over the validated command: the same command is the same whatever its spelling."""
+        """SHA-256 over the validated command, so that spelling and key order do not matter."""
         said = {
             "method": method,
             "path": path,
@@ -98,16 +98,17 @@ def read_stock_order(body: Mapping[str, Any], now: datetime) -> OrderCommand:
         if name not in _FIELDS
     ]
     values: dict[str, Any] = {}
-    for name, read in _FIELDS.items():
+    errors += [
+        FieldError(name, "required", f"{name} is required.") for name in _REQUIRED - given.keys()
+    ]
+    for name in _FIELDS.keys() & given.keys():
         try:
-            if name in given:
-                values[name] = read(given[name])
-            elif name in _REQUIRED:
-                raise _Wrong("required", f"{name} is required.")
+            values[name] = _FIELDS[name](given[name])
         except _Wrong as wrong:
             errors.append(FieldError(name, wrong.reason, wrong.message, wrong.allowed))
     errors += _together(values, now)
     if errors:
+        errors.sort(key=lambda error: error.field)
         detail = "; ".join(f"{error.field}: {error.message}" for error in errors[:3])
         raise Problem(Reason.INVALID_ORDER, detail, errors=errors)
     values.pop("order_class", None)

@@ -3,7 +3,7 @@
 For each account it leases it holds the queue, sends orders first in first out, keeps the
 `trade_updates` socket, checks the key, lapses what is late and looks up what is unknown. Threads:
 one loop that finds work, senders that do it, drains that write stream messages, carers for checks
-and comparisons. Every one of them can be lost: the rows are the truth, and the next desk reads them.
+and comparisons. Each of them can be lost: the rows are the truth, and the next desk reads them.
 """
 
 import queue
@@ -119,7 +119,7 @@ class Desk:
         except DatabaseError as error:
             logger.warning("the desk cannot reach postgres", error=str(error))
             database.release()
-        except Exception:  # noqa: BLE001 - a process loop: it must outlive one bad round
+        except Exception:
             logger.exception("the desk failed a round")
         self._woken.wait(self._timers.queue_poll)
         self._woken.clear()
@@ -168,9 +168,7 @@ class Desk:
     def poll(self) -> None:
         """Read what waits for being sent or cancelled: what a lost hint was about is found here."""
         self._dispatch(
-            queries.orders_where(
-                "status = 'queued' ORDER BY created_at, id LIMIT %s", (POLL_ROWS,)
-            )
+            queries.orders_where("status = 'queued' ORDER BY created_at, id LIMIT %s", (POLL_ROWS,))
         )
         asked = queries.orders_where(
             "NOT final AND cancel_requested_at IS NOT NULL LIMIT %s", (POLL_ROWS,)
@@ -199,7 +197,7 @@ class Desk:
         while (job := self._jobs.get()) is not None:
             try:
                 job()
-            except Exception:  # noqa: BLE001 - a process loop: the order is found again by a sweep
+            except Exception:
                 logger.exception("a sender failed")
             finally:
                 database.release()
@@ -280,7 +278,7 @@ class Desk:
             try:
                 if account is not None:
                     job(account)
-            except Exception:  # noqa: BLE001 - a process loop: the next round tries again
+            except Exception:
                 logger.exception("care failed", what=what, account_id=account_id)
             finally:
                 database.release()

@@ -109,7 +109,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a report changes. `kind` is the journal kind; `patch` the columns; `alarm` why to look."""
+    """What a report changes: journal kind, columns, fill, and why a person must look."""
 
     kind: str
     patch: Mapping[str, Any]

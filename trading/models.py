@@ -18,7 +18,7 @@ class Exact(models.DecimalField):  # type: ignore[type-arg]
         kwargs.setdefault("decimal_places", 9)
         super().__init__(*args, **kwargs)
 
-    def db_type(self, connection: Any) -> str:  # noqa: ARG002 - Django's signature
+    def db_type(self, connection: Any) -> str:
         """Name the column type."""
         return "numeric"
 

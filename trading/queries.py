@@ -59,7 +59,7 @@ def find_by_client_order_id(account_id: str, client_order_id: str) -> dict[str, 
     return found[0] if found else None
 
 
-class BadToken(ValueError):
+class BadToken(ValueError):  # noqa: N818 - named for what happened
     """A page_token that this API never gave."""
 
 
@@ -147,7 +147,9 @@ def order_detail(row: dict[str, Any]) -> dict[str, Any]:
     attempts = database.rows(
         "SELECT * FROM trading_attempt WHERE order_id = %s ORDER BY id", (row["id"],)
     )
-    fills = database.rows("SELECT * FROM trading_fill WHERE order_id = %s ORDER BY id", (row["id"],))
+    fills = database.rows(
+        "SELECT * FROM trading_fill WHERE order_id = %s ORDER BY id", (row["id"],)
+    )
     return {
         **shapes.order_json(row),
         "problem": row["refusal"],

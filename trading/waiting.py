@@ -44,9 +44,7 @@ class Waits:
                 if not self._events[str(order_id)]:
                     del self._events[str(order_id)]
 
-    def _wait(
-        self, order_id: UUID, event: threading.Event, until: float
-    ) -> dict[str, Any] | None:
+    def _wait(self, order_id: UUID, event: threading.Event, until: float) -> dict[str, Any] | None:
         while True:
             row = queries.verdict_of(order_id)
             left = until - clock.monotonic()

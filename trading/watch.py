@@ -70,7 +70,7 @@ def note_reconciled(account_id: str) -> None:
 
 
 def handle_message(account_id: str, raw: bytes) -> None:
-    """Take one raw message of an account's stream: an order's update is written, the rest logged."""
+    """Take one raw message of an account's stream: write an order's update, log what is odd."""
     message = decode_trade_update(raw)
     if isinstance(message, TradeUpdate):
         handle_update(account_id, message)

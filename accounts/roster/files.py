@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,7 +21,7 @@ def accounts_in(path: Path, *, config: Config, environ: Mapping[str, str]) -> li
     """
     with path.open("rb") as file:
         policy = policy_of(config, os.fstat(file.fileno()).st_mode)
-        raw = _read_whole(file)
+        raw = read_whole(file)
     return resolve(parse(raw, policy), environ=environ, folder=path.parent)
 
 
@@ -34,7 +35,8 @@ def policy_of(config: Config, mode: int) -> Policy:
     return Policy(allow_live=config.allow_live, plain_refused=refusal)
 
 
-def _read_whole(file: BinaryIO) -> bytes:
+def read_whole(file: BinaryIO | FileIO) -> bytes:
+    """Read an open file of at most MAX_BYTES. Raises BadRoster where it is written meanwhile."""
     before = os.fstat(file.fileno())
     if not stat.S_ISREG(before.st_mode):
         raise BadRoster([Complaint(1, "", "this is not a plain file")])

@@ -104,7 +104,9 @@ class Listener(threading.Thread):
 
     def _read(self) -> None:
         # A subscription is silent for long: its reads time out softly, only connecting is bounded.
-        with client(self._url, seconds=1.0).pubsub(ignore_subscribe_messages=True) as subscription:
+        # redis-py leaves pubsub() untyped.
+        made: Any = client(self._url, seconds=1.0)
+        with made.pubsub(ignore_subscribe_messages=True) as subscription:
             subscription.subscribe(self._topic)
             self.connected.set()
             while not self._closing.is_set():
@@ -115,7 +117,7 @@ class Listener(threading.Thread):
     def _hand_over(self, data: bytes) -> None:
         try:
             self._handle(orjson.loads(data))
-        except Exception:  # noqa: BLE001 - a process loop: one bad hint must not end listening
+        except Exception:
             logger.exception("a hint could not be handled", topic=self._topic)
 
     def close(self) -> None:

@@ -28,8 +28,8 @@ def _files(variable: str, default: str) -> str:
 class JwtKey(BaseModel):
     """One key of the token ring.
 
-    `key` is the shared secret (HS256, ≥ 32 bytes) or the public key in PEM (RS256); `private_key` is
-    needed only where `mint_token` runs. `fleet`: tokens of this key may say `account_scope: all`.
+    `key` is the shared secret (HS256, ≥ 32 bytes) or the public key in PEM (RS256); `private_key`
+    is needed only where `mint_token` runs. `fleet`: its tokens may say `account_scope: all`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -14,7 +14,7 @@ Retry = Literal["never", "same_key", "new_key", "after_fix"]
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What is always true of one reason: slug, HTTP status, title, what to do next, what is safe."""
+    """What is always true of one reason: its words, its status, what to do next, what is safe."""
 
     slug: str
     status: int
@@ -33,111 +33,206 @@ class Reason(Enum):
     """Every reason of ours; docs/errors.md is made from it."""
 
     MALFORMED = Ruling(
-        "malformed-body", 400, 1, "Malformed body",
-        "Send one JSON object in UTF-8 without duplicate keys, NaN or Infinity.", "after_fix",
+        "malformed-body",
+        400,
+        1,
+        "Malformed body",
+        "Send one JSON object in UTF-8 without duplicate keys, NaN or Infinity.",
+        "after_fix",
     )
     BAD_PARAMETER = Ruling(
-        "bad-parameter", 400, 2, "Bad query parameter or header",
-        "Correct what errors[] names.", "after_fix",
+        "bad-parameter",
+        400,
+        2,
+        "Bad query parameter or header",
+        "Correct what errors[] names.",
+        "after_fix",
     )
     UNAUTHORIZED = Ruling(
-        "unauthorized", 401, 1, "No valid token",
-        "Send `Authorization: Bearer <token>` with a token that is signed, complete and not expired.",
+        "unauthorized",
+        401,
+        1,
+        "No valid token",
+        "Send `Authorization: Bearer <token>` with a token that is signed and not expired.",
         "after_fix",
     )
     FORBIDDEN = Ruling(
-        "missing-permission", 403, 1, "Permission missing",
-        "Use a token that carries the permission named in detail.", "after_fix",
+        "missing-permission",
+        403,
+        1,
+        "Permission missing",
+        "Use a token that carries the permission named in detail.",
+        "after_fix",
     )
     NOT_FOUND = Ruling(
-        "not-found", 404, 1, "Not found",
-        "Check the account and the id against `GET /api/v1/accounts`.", "after_fix",
+        "not-found",
+        404,
+        1,
+        "Not found",
+        "Check the account and the id against `GET /api/v1/accounts`.",
+        "after_fix",
     )
     METHOD_NOT_ALLOWED = Ruling(
-        "method-not-allowed", 405, 1, "Method not allowed",
-        "Use one of the methods in the Allow header.", "after_fix",
+        "method-not-allowed",
+        405,
+        1,
+        "Method not allowed",
+        "Use one of the methods in the Allow header.",
+        "after_fix",
     )
     CLIENT_ORDER_ID_USED = Ruling(
-        "client-order-id-used", 409, 1, "client_order_id already used",
-        "Read the order by this client_order_id, or send a new order under a new one.", "new_key",
+        "client-order-id-used",
+        409,
+        1,
+        "client_order_id already used",
+        "Read the order by this client_order_id, or send a new order under a new one.",
+        "new_key",
     )
     ORDER_FINAL = Ruling(
-        "order-final", 409, 2, "Order is final",
-        "Nothing to do: the order can no longer change.", "never",
+        "order-final",
+        409,
+        2,
+        "Order is final",
+        "Nothing to do: the order can no longer change.",
+        "never",
     )
     TOO_LARGE = Ruling(
-        "body-too-large", 413, 1, "Body too large",
-        "Send at most the size named in detail.", "after_fix",
+        "body-too-large",
+        413,
+        1,
+        "Body too large",
+        "Send at most the size named in detail.",
+        "after_fix",
     )
     UNSUPPORTED_MEDIA_TYPE = Ruling(
-        "unsupported-media-type", 415, 1, "Unsupported media type",
-        "Send `Content-Type: application/json`.", "after_fix",
+        "unsupported-media-type",
+        415,
+        1,
+        "Unsupported media type",
+        "Send `Content-Type: application/json`.",
+        "after_fix",
     )
     INVALID_ORDER = Ruling(
-        "invalid-order", 422, 1, "Invalid order",
+        "invalid-order",
+        422,
+        1,
+        "Invalid order",
         "Correct the fields in errors[], then send the order again; nothing was stored.",
         "after_fix",
     )
     IDEMPOTENCY_MISMATCH = Ruling(
-        "idempotency-mismatch", 422, 2, "Key used for another command",
-        "Use a new Idempotency-Key for a new command.", "new_key",
+        "idempotency-mismatch",
+        422,
+        2,
+        "Key used for another command",
+        "Use a new Idempotency-Key for a new command.",
+        "new_key",
     )
     REJECTED = Ruling(
-        "rejected-by-broker", 422, 3, "Refused by the broker",
-        "Read broker and message, correct the order, then send it with a new key.", "new_key",
+        "rejected-by-broker",
+        422,
+        3,
+        "Refused by the broker",
+        "Read broker and message, correct the order, then send it with a new key.",
+        "new_key",
     )
     UNKNOWN_SYMBOL = Ruling(
-        "unknown-symbol", 404, 2, "Unknown symbol",
-        "Check the symbol; see `GET /api/v1/assets`.", "after_fix",
+        "unknown-symbol",
+        404,
+        2,
+        "Unknown symbol",
+        "Check the symbol; see `GET /api/v1/assets`.",
+        "after_fix",
     )
     TOO_MANY_REQUESTS = Ruling(
-        "rate-limited", 429, 1, "Too many requests",
-        "Wait for Retry-After seconds.", "same_key",
+        "rate-limited",
+        429,
+        1,
+        "Too many requests",
+        "Wait for Retry-After seconds.",
+        "same_key",
     )
     UNAVAILABLE = Ruling(
-        "storage-unavailable", 503, 1, "Storage unavailable",
+        "storage-unavailable",
+        503,
+        1,
+        "Storage unavailable",
         "Try again with the same key after Retry-After seconds; nothing was stored unless a replay "
-        "says so.", "same_key",
+        "says so.",
+        "same_key",
     )
     OUTCOME_UNKNOWN = Ruling(
-        "outcome-unknown", 503, 2, "Outcome unknown",
-        "Send the same request with the same key: it is stored once or replayed.", "same_key",
+        "outcome-unknown",
+        503,
+        2,
+        "Outcome unknown",
+        "Send the same request with the same key: it is stored once or replayed.",
+        "same_key",
     )
     BROKER_UNAVAILABLE = Ruling(
-        "broker-unavailable", 503, 3, "Broker unavailable",
-        "Try again after Retry-After seconds.", "same_key",
+        "broker-unavailable",
+        503,
+        3,
+        "Broker unavailable",
+        "Try again after Retry-After seconds.",
+        "same_key",
     )
     ACCOUNT_UNAVAILABLE = Ruling(
-        "account-unavailable", 503, 4, "Account unavailable",
+        "account-unavailable",
+        503,
+        4,
+        "Account unavailable",
         "The broker refuses this account's key: replace it, or wait until it is released.",
         "same_key",
     )
     INTERNAL = Ruling(
-        "internal-error", 500, 1, "Internal error",
-        "Report request_id to the operator; with the same key a repeat is safe.", "same_key",
+        "internal-error",
+        500,
+        1,
+        "Internal error",
+        "Report request_id to the operator; with the same key a repeat is safe.",
+        "same_key",
     )
     # Reasons an order carries.
     DEADLINE_BEFORE_SEND = Ruling(
-        "deadline-before-send", 422, 11, "Deadline passed before sending",
-        "It was never sent: send a new order with a new key if it is still wanted.", "new_key",
+        "deadline-before-send",
+        422,
+        11,
+        "Deadline passed before sending",
+        "It was never sent: send a new order with a new key if it is still wanted.",
+        "new_key",
     )
     NOT_AT_BROKER = Ruling(
-        "not-at-broker", 422, 12, "Not at the broker",
+        "not-at-broker",
+        422,
+        12,
+        "Not at the broker",
         "It was looked up and is proven absent: send a new order with a new key if still wanted.",
         "new_key",
     )
     CANCELED_BEFORE_SEND = Ruling(
-        "canceled-before-send", 422, 13, "Cancelled before sending",
-        "It was never sent.", "new_key",
+        "canceled-before-send",
+        422,
+        13,
+        "Cancelled before sending",
+        "It was never sent.",
+        "new_key",
     )
     MISSING_AT_BROKER = Ruling(
-        "missing-at-broker", 404, 3, "Missing at the broker",
+        "missing-at-broker",
+        404,
+        3,
+        "Missing at the broker",
         "The broker acknowledged this order and no longer knows it: the operator was alarmed.",
         "never",
     )
     LATE_ARRIVAL = Ruling(
-        "late-arrival", 409, 3, "Appeared after its deadline",
-        "It was cancelled at once; read the order for what was filled.", "never",
+        "late-arrival",
+        409,
+        3,
+        "Appeared after its deadline",
+        "It was cancelled at once; read the order for what was filled.",
+        "never",
     )
 
     @property
@@ -165,7 +260,7 @@ class FieldError:
         }
 
 
-class Problem(Exception):
+class Problem(Exception):  # noqa: N818 - RFC 9457's own word
     """A refusal, raised anywhere and written once, by the HTTP floor.
 
     status, code and title default to the reason's; where the broker refused they are its own.

@@ -1,6 +1,7 @@
 """The house rules of every API view: JSON only, strict bodies, one problem answer for a refusal."""
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -45,30 +46,31 @@ def problem_answer(problem: Problem, request: HttpRequest) -> HttpResponse:
     if body["status"] in {429, 503}:
         wait = problem.retry_after_seconds or 1
         response["Retry-After"] = str(max(1, round(wait)))
-    if body["status"] == 401:
+    if body["status"] == HTTPStatus.UNAUTHORIZED:
         response["WWW-Authenticate"] = "Bearer"
     return response
 
 
+_TRANSLATIONS: tuple[tuple[type[Exception], Reason, str], ...] = (
+    (OperationalError, Reason.UNAVAILABLE, "The database does not answer."),
+    (InterfaceError, Reason.UNAVAILABLE, "The database does not answer."),
+    (exceptions.MethodNotAllowed, Reason.METHOD_NOT_ALLOWED, "This path has other methods."),
+    (RequestDataTooBig, Reason.TOO_LARGE, f"A body here is at most {MAX_BODY} bytes."),
+    (Http404, Reason.NOT_FOUND, "There is no such path."),
+    (BadRequest, Reason.MALFORMED, "The request could not be read."),
+    (SuspiciousOperation, Reason.MALFORMED, "The request could not be read."),
+    (UnreadablePostError, Reason.MALFORMED, "The request could not be read."),
+)
+
+
 def problem_of(error: Exception) -> Problem | None:
     """Translate what Django, DRF and the database raise; None for what nobody foresaw."""
-    match error:
-        case Problem():
-            return error
-        case OperationalError() | InterfaceError():
-            return Problem(Reason.UNAVAILABLE, "The database does not answer.")
-        case exceptions.MethodNotAllowed():
-            return Problem(Reason.METHOD_NOT_ALLOWED, str(error.detail))
-        case exceptions.UnsupportedMediaType():
-            return Problem(Reason.UNSUPPORTED_MEDIA_TYPE, str(error.detail))
-        case RequestDataTooBig():
-            return Problem(Reason.TOO_LARGE, f"A body here is at most {MAX_BODY} bytes.")
-        case Http404():
-            return Problem(Reason.NOT_FOUND)
-        case BadRequest() | SuspiciousOperation() | UnreadablePostError():
-            return Problem(Reason.MALFORMED, "The request could not be read.")
-        case _:
-            return None
+    if isinstance(error, Problem):
+        return error
+    for kind, reason, detail in _TRANSLATIONS:
+        if isinstance(error, kind):
+            return Problem(reason, detail)
+    return None
 
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> HttpResponse | None:

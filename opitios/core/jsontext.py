@@ -18,7 +18,7 @@ class Number(str):
     __slots__ = ()
 
 
-class Unreadable(ValueError):
+class Unreadable(ValueError):  # noqa: N818 - named for what happened
     """The bytes are not one JSON object, and why."""
 
 

@@ -1,7 +1,7 @@
 """Two stacks: every request gets the floor, the admin gets Django's full stack on top of it."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from django.conf import settings
@@ -49,13 +49,15 @@ class StaffStack:
         self.view_hooks: list[Callable[..., HttpResponse | None]] = []
         self.full = self._wrap(get_response)
 
-    def _wrap(self, handler: Handler) -> Handler:
+    def _wrap(self, get_response: Handler) -> Handler:
+        # Django types a handler as one that may be asynchronous; under WSGI none is.
+        handler: Any = get_response
         for path in reversed(settings.STAFF_MIDDLEWARE):
             middleware = import_string(path)(handler)
             if hasattr(middleware, "process_view"):
                 self.view_hooks.insert(0, middleware.process_view)
             handler = convert_exception_to_response(middleware)
-        return handler
+        return cast("Handler", handler)
 
     @staticmethod
     def _is_staff_page(request: HttpRequest) -> bool:

@@ -41,7 +41,7 @@ class Asked:
         )
 
     def shown(self) -> dict[str, str]:
-        """The settings as text that may be stored and compared: URLs, which hold passwords, hashed."""
+        """The settings as text to store and compare; URLs hold passwords and are hashed."""
         return {
             name: _hashed(value) if name.endswith("_url") else str(value)
             for name, value in asdict(self).items()

@@ -49,6 +49,6 @@ class Gateway:
             answer = line.getresponse()
             return Answer(answer.status, json.loads(answer.read()))
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise NoAnswerError(f"{method} {path}: {error or type(error).__name__}") from error
+            raise NoAnswerError(f"{method} {path}: {error!r}") from error
         finally:
             line.close()

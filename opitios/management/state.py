@@ -13,7 +13,8 @@ FAILED = "failed"
 class State:
     """A moment of a run. `phase` is a step of the start-up, `ready` or `failed`.
 
-    `asked` is `Asked.shown()`; `addresses` the ports it got; `programs` process ids by name.
+    `asked` is `Asked.shown()`; `addresses` the ports it got; `programs` process ids by name; `logs`
+    files that tell why it failed.
     """
 
     phase: str
@@ -22,6 +23,7 @@ class State:
     asked: dict[str, str] = field(default_factory=dict)
     addresses: dict[str, int] = field(default_factory=dict)
     programs: dict[str, int | None] = field(default_factory=dict)
+    logs: list[str] = field(default_factory=list)
 
     def write(self, run: RunFolder) -> None:
         """Replace what was said before."""

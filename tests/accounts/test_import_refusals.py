@@ -89,6 +89,20 @@ def test_a_failure_half_way_takes_everything_back(
     assert written() == before
 
 
+@pytest.mark.usefixtures("roster_alone")
+def test_a_database_that_does_not_answer_in_time_is_told(
+    tmp_path: Path, owner_connection: psycopg.Connection[TupleRow]
+) -> None:
+    before = written()
+
+    with owner_connection.transaction():
+        owner_connection.execute("LOCK TABLE accounts_rosterversion IN EXCLUSIVE MODE")
+        with pytest.raises(CommandError, match="nothing was changed, the database refused"):
+            call_command("import_accounts", str(write(tmp_path, roster(entry("ref-A")))))
+
+    assert written() == before
+
+
 @pytest.mark.django_db
 def test_a_second_import_at_the_same_time_is_refused(
     tmp_path: Path, application_connection: psycopg.Connection[TupleRow]

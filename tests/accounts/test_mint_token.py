@@ -24,7 +24,7 @@ def test_it_prints_a_token_that_verifies_and_warns_of_unknown_accounts() -> None
     out, err = minted("--accounts", "none_a,none_b", "--permissions", "trade,account_read")
 
     principal = principal_from(out.removesuffix("\n"))
-    assert principal.accounts == {"none_a", "none_b"}
+    assert principal.accounts == frozenset({"none_a", "none_b"})
     assert principal.permissions == {"trade", "account_read"}
     assert (principal.expires_at - principal.issued_at).total_seconds() == 3600
     assert err.splitlines() == [

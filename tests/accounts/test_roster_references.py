@@ -1,12 +1,13 @@
 """Keys that a file only names are found, or the line says why not; they are never shown."""
 
 import os
+from io import FileIO
 from pathlib import Path
 
 import pytest
 
 from accounts.roster.document import BadRoster
-from accounts.roster.files import accounts_in, policy_of
+from accounts.roster.files import accounts_in, policy_of, read_whole
 from accounts.roster.reading import RosterAccount
 from accounts.roster.references import resolve
 from opitios.core.config import Config, get_config
@@ -85,6 +86,21 @@ def test_a_file_is_read_from_the_disk(tmp_path: Path) -> None:
 def test_a_file_that_is_no_plain_file_is_refused() -> None:
     with pytest.raises(BadRoster, match="plain file"):
         accounts_in(Path(os.devnull), config=get_config(), environ={})
+
+
+def test_a_file_that_is_being_written_is_refused(tmp_path: Path) -> None:
+    class Written(FileIO):
+        """A file whose writer goes on while it is read."""
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            half = super().read(size)
+            path.write_text(GOOD + entry("B"))
+            return half
+
+    path = write(tmp_path, GOOD)
+
+    with Written(path) as file, pytest.raises(BadRoster, match="being written"):
+        read_whole(file)
 
 
 @pytest.mark.parametrize(

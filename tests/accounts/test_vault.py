@@ -2,7 +2,6 @@
 
 import base64
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,7 +20,7 @@ def ring_of(*ids: str) -> str:
 
 
 @pytest.fixture(autouse=True)
-def ring(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+def ring(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """A ring of two keys; the first one seals."""
     use_ring(monkeypatch, ring_of("k1", "k0"))
     return monkeypatch

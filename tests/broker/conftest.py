@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,11 @@ STREAM_TIMERS = StreamTimers(
     unauthorized_wait=0.6,
 )
 
+BrokerStarter = Callable[..., LoopbackBroker]
+TradingAt = Callable[[str], AlpacaTrading]
+ServerStarter = Callable[..., StreamServer]
+StreamsStarter = Callable[..., TradeUpdates]
+
 
 @pytest.fixture
 def credentials() -> Credentials:
@@ -36,10 +42,10 @@ def credentials() -> Credentials:
 
 
 @pytest.fixture
-def broker_that() -> Iterator[Callable[..., LoopbackBroker]]:
+def broker_that() -> Iterator[BrokerStarter]:
     started: list[LoopbackBroker] = []
 
-    def start(*behaviours: Behaviour, **settings: object) -> LoopbackBroker:
+    def start(*behaviours: Behaviour, **settings: Any) -> LoopbackBroker:
         started.append(LoopbackBroker(list(behaviours), **settings))
         return started[-1]
 
@@ -61,9 +67,7 @@ def guard() -> Guard:
 
 
 @pytest.fixture
-def trading_at(
-    credentials: Credentials, transport: Transport, guard: Guard
-) -> Callable[[str], AlpacaTrading]:
+def trading_at(credentials: Credentials, transport: Transport, guard: Guard) -> TradingAt:
     def build(origin: str) -> AlpacaTrading:
         return AlpacaTrading(
             credentials=credentials,
@@ -94,7 +98,7 @@ class Owner:
     def messages(self) -> list[bytes]:
         return [said for _, said in self.events if isinstance(said, bytes)]
 
-    def wait_until(self, holds: Callable[["Owner"], bool]) -> None:
+    def wait_until(self, holds: Callable[["Owner"], object]) -> None:
         with self._changed:
             assert self._changed.wait_for(lambda: holds(self), timeout=10), self.events
 
@@ -110,10 +114,10 @@ def owner() -> Owner:
 
 
 @pytest.fixture
-def stream_server() -> Iterator[Callable[..., StreamServer]]:
+def stream_server() -> Iterator[ServerStarter]:
     started: list[StreamServer] = []
 
-    def start(*scripts: Script, **settings: object) -> StreamServer:
+    def start(*scripts: Script, **settings: Any) -> StreamServer:
         started.append(StreamServer(*scripts, **settings))
         return started[-1]
 
@@ -123,11 +127,15 @@ def stream_server() -> Iterator[Callable[..., StreamServer]]:
 
 
 @pytest.fixture
-def streams_for(owner: Owner) -> Iterator[Callable[..., TradeUpdates]]:
+def streams_for(owner: Owner) -> Iterator[StreamsStarter]:
     started: list[TradeUpdates] = []
 
-    def start(**settings: object) -> TradeUpdates:
-        given = {"deliver": owner.deliver, "on_state": owner.on_state, "timers": STREAM_TIMERS}
+    def start(**settings: Any) -> TradeUpdates:
+        given: dict[str, Any] = {
+            "deliver": owner.deliver,
+            "on_state": owner.on_state,
+            "timers": STREAM_TIMERS,
+        }
         started.append(TradeUpdates(**(given | settings)))
         started[-1].start()
         return started[-1]

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def _read_request(sock: socket.socket) -> Request | None:
     return Request(method, target, headers, body)
 
 
-def http(status: int, body: bytes | dict | list = b"", **headers: str) -> bytes:
+def http(status: int, body: bytes | dict[str, Any] | list[Any] = b"", **headers: str) -> bytes:
     """Render a whole answer; underscores in header names become dashes."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     fields = {"Content-Length": str(len(raw)), "Content-Type": "application/json"}

@@ -3,18 +3,22 @@
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from http import HTTPStatus
+from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 
 AUTHORIZED = {"stream": "authorization", "data": {"status": "authorized"}}
 UNAUTHORIZED = {"stream": "authorization", "data": {"status": "unauthorized"}}
 LISTENING = {"stream": "listening", "data": {"streams": ["trade_updates"]}}
 
 Script = Callable[["StreamServer", ServerConnection], Awaitable[None]]
+# A status and its headers.
+Refusal = tuple[int, dict[str, str]]
 
 
 class StreamServer:
@@ -23,13 +27,13 @@ class StreamServer:
     `refusals` are handshake answers given, one each, before the first connection is let in.
     """
 
-    def __init__(self, *scripts: Script, refusals: list[tuple[int, dict[str, str]]] = ()) -> None:
+    def __init__(self, *scripts: Script, refusals: Sequence[Refusal] = ()) -> None:
         self.scripts = scripts
         self.refusals = list(refusals)
         self.handshakes = 0
         self.connections = 0
         self.open = 0
-        self.heard: list[dict] = []
+        self.heard: list[dict[str, Any]] = []
         self.loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -60,7 +64,7 @@ class StreamServer:
             self._ready.set()
             await self.closing.wait()
 
-    def _handshake(self, connection, _request):
+    def _handshake(self, connection: ServerConnection, _request: Request) -> Response | None:
         self.handshakes += 1
         if not self.refusals:
             return None
@@ -84,12 +88,12 @@ class StreamServer:
             await socket.send(json.dumps(reply).encode())
 
 
-def update(number: int) -> dict:
+def update(number: int) -> dict[str, Any]:
     order = {"id": f"order-{number}", "status": "new"}
     return {"stream": "trade_updates", "data": {"event": "new", "order": order}}
 
 
-def sending(*messages: str | bytes | list, then_close: bool = False) -> Script:
+def sending(*messages: str | bytes | list[str], then_close: bool = False) -> Script:
     """Sign the client in, send the messages (a list is sent in fragments), then wait or close."""
 
     async def script(server: StreamServer, socket: ServerConnection) -> None:
@@ -102,7 +106,7 @@ def sending(*messages: str | bytes | list, then_close: bool = False) -> Script:
     return script
 
 
-def replying(*replies: dict) -> Script:
+def replying(*replies: dict[str, Any]) -> Script:
     """Answer each thing the client says with the next reply, whatever it was."""
 
     async def script(server: StreamServer, socket: ServerConnection) -> None:

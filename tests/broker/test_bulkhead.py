@@ -2,21 +2,29 @@
 
 import threading
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from opitios.broker.alpaca.endpoints import sandbox_endpoint
 from opitios.broker.alpaca.trading import AlpacaTrading
-from opitios.broker.errors import NotSent, OutcomeUnknown, Refused
+from opitios.broker.alpaca.transport import Transport
+from opitios.broker.errors import BrokerError, NotSent, OutcomeUnknown, Refused
 from opitios.broker.guard import Bulkhead, Guard
+from opitios.broker.port import Credentials
+from tests.broker.conftest import BrokerStarter
 from tests.broker.loopback import answering, answering_at_the_gate, hanging, http
 
 FINE = http(200, {"id": "1"})
 
+AccountAt = Callable[[str, Guard], AlpacaTrading]
+Starter = Callable[[Callable[[], Any], int], None]
+
 
 @pytest.fixture
-def account_at(credentials, transport):
-    def build(origin, guard):
+def account_at(credentials: Credentials, transport: Transport) -> AccountAt:
+    def build(origin: str, guard: Guard) -> AlpacaTrading:
         return AlpacaTrading(
             credentials=credentials,
             endpoint=sandbox_endpoint(origin),
@@ -28,10 +36,10 @@ def account_at(credentials, transport):
 
 
 @pytest.fixture
-def started():
-    threads = []
+def started() -> Iterator[Starter]:
+    threads: list[threading.Thread] = []
 
-    def start(call, times):
+    def start(call: Callable[..., Any], times: int) -> None:
         for _ in range(times):
             threads.append(threading.Thread(target=_ignoring_the_end, args=(call,)))
             threads[-1].start()
@@ -42,14 +50,16 @@ def started():
         assert not thread.is_alive()
 
 
-def _ignoring_the_end(call):
+def _ignoring_the_end(call: Callable[..., Any]) -> None:
     try:
         call()
-    except OutcomeUnknown:
+    except BrokerError:
         return
 
 
-def test_the_sixth_call_of_an_account_waits_for_a_slot(broker_that, account_at, started):
+def test_the_sixth_call_of_an_account_waits_for_a_slot(
+    broker_that: BrokerStarter, account_at: AccountAt, started: Starter
+) -> None:
     broker = broker_that(answering_at_the_gate(FINE))
     account = account_at(broker.origin, Guard(process=Bulkhead(2000)))
 
@@ -62,7 +72,9 @@ def test_the_sixth_call_of_an_account_waits_for_a_slot(broker_that, account_at, 
     assert broker.connections == 5
 
 
-def test_a_call_that_finds_no_slot_in_time_was_not_sent(broker_that, account_at, started):
+def test_a_call_that_finds_no_slot_in_time_was_not_sent(
+    broker_that: BrokerStarter, account_at: AccountAt, started: Starter
+) -> None:
     broker = broker_that(hanging)
     account = account_at(broker.origin, Guard(process=Bulkhead(2000)))
     started(lambda: account.submit_order({"qty": "1"}), 5)
@@ -77,7 +89,9 @@ def test_a_call_that_finds_no_slot_in_time_was_not_sent(broker_that, account_at,
     assert len(broker.requests) == 5
 
 
-def test_a_slow_account_does_not_take_the_slots_of_another(broker_that, account_at, started):
+def test_a_slow_account_does_not_take_the_slots_of_another(
+    broker_that: BrokerStarter, account_at: AccountAt, started: Starter
+) -> None:
     process = Bulkhead(6)
     slow, quick = broker_that(hanging), broker_that(answering(FINE))
     started(account_at(slow.origin, Guard(process=process)).account, 7)
@@ -88,7 +102,9 @@ def test_a_slow_account_does_not_take_the_slots_of_another(broker_that, account_
     assert answer.http_status == 200
 
 
-def test_the_whole_process_is_bounded(broker_that, account_at, started):
+def test_the_whole_process_is_bounded(
+    broker_that: BrokerStarter, account_at: AccountAt, started: Starter
+) -> None:
     broker = broker_that(hanging)
     process = Bulkhead(2)
     started(account_at(broker.origin, Guard(process=process)).account, 2)
@@ -102,7 +118,9 @@ def test_the_whole_process_is_bounded(broker_that, account_at, started):
     assert len(broker.requests) == 2
 
 
-def test_a_slot_comes_back_however_a_call_ends(broker_that, account_at):
+def test_a_slot_comes_back_however_a_call_ends(
+    broker_that: BrokerStarter, account_at: AccountAt
+) -> None:
     broker = broker_that(answering(http(422, {"message": "no"})), answering(FINE))
     account = account_at(broker.origin, Guard(process=Bulkhead(1), slots=1))
 
@@ -112,8 +130,10 @@ def test_a_slot_comes_back_however_a_call_ends(broker_that, account_at):
     assert account.account().http_status == 200
 
 
-def test_the_observer_learns_each_call_by_its_template(broker_that, account_at):
-    calls = []
+def test_the_observer_learns_each_call_by_its_template(
+    broker_that: BrokerStarter, account_at: AccountAt
+) -> None:
+    calls: list[dict[str, Any]] = []
     broker = broker_that(
         answering(FINE), answering(http(404, {"message": "x"})), answering(http(504))
     )

@@ -1,18 +1,22 @@
 """Messages leave the socket's loop through bounded queues, in order for each account."""
 
 import threading
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from opitios.broker.alpaca.drains import Drains, Overflow
+from opitios.broker.alpaca.drains import Drains, Handler, Overflow
+
+DrainsOf = Callable[..., Drains]
 
 
 @pytest.fixture
-def drains_of():
-    started = []
+def drains_of() -> Iterator[DrainsOf]:
+    started: list[Drains] = []
 
-    def start(handle, **settings):
+    def start(handle: Handler, **settings: Any) -> Drains:
         started.append(Drains(handle=handle, **({"workers": 3} | settings)))
         started[-1].start()
         return started[-1]
@@ -22,8 +26,8 @@ def drains_of():
         drains.stop()
 
 
-def test_an_account_meets_the_same_thread_in_order(drains_of):
-    seen = []
+def test_an_account_meets_the_same_thread_in_order(drains_of: DrainsOf) -> None:
+    seen: list[tuple[str, tuple[Any, ...]]] = []
     drains = drains_of(lambda *item: seen.append((threading.current_thread().name, item)))
 
     for number in range(300):
@@ -37,10 +41,10 @@ def test_an_account_meets_the_same_thread_in_order(drains_of):
         assert [number for _, number in own] == sorted(number for _, number in own)
 
 
-def test_a_full_queue_says_so_at_once_and_is_counted(drains_of):
+def test_a_full_queue_says_so_at_once_and_is_counted(drains_of: DrainsOf) -> None:
     gate, busy = threading.Event(), threading.Event()
 
-    def handle(*_):
+    def handle(*_: Any) -> None:
         busy.set()
         gate.wait(5)
 
@@ -57,10 +61,10 @@ def test_a_full_queue_says_so_at_once_and_is_counted(drains_of):
     gate.set()
 
 
-def test_a_message_that_cannot_be_handled_costs_only_itself(drains_of):
+def test_a_message_that_cannot_be_handled_costs_only_itself(drains_of: DrainsOf) -> None:
     seen = []
 
-    def handle(_account, raw, _at):
+    def handle(_account: str, raw: bytes, _at: float) -> None:
         if raw == b"bad":
             raise LookupError("a fault")
         seen.append(raw)

@@ -6,8 +6,9 @@ import time
 import pytest
 
 from opitios.broker.errors import AccessDenied, NotSent, OutcomeUnknown, Throttled
-from tests.broker.conftest import TIMERS
+from tests.broker.conftest import TIMERS, BrokerStarter, TradingAt
 from tests.broker.loopback import (
+    Behaviour,
     answering,
     answering_then_closing,
     dripping,
@@ -48,8 +49,8 @@ ENDLESS_CHUNKS = CHUNKED + b"100000\r\n" + b"x" * 0x100000 + b"\r\n" + b"1\r\nx\
     ],
 )
 def test_an_order_without_a_certain_answer_is_unknown_and_was_sent_once(
-    broker_that, trading_at, behaviour, reason
-):
+    broker_that: BrokerStarter, trading_at: TradingAt, behaviour: Behaviour, reason: str
+) -> None:
     broker = broker_that(behaviour)
 
     started = time.monotonic()
@@ -61,7 +62,9 @@ def test_an_order_without_a_certain_answer_is_unknown_and_was_sent_once(
     assert time.monotonic() - started < TIMERS.submit + 0.5
 
 
-def test_a_label_does_not_make_an_answer_unreadable(broker_that, trading_at):
+def test_a_label_does_not_make_an_answer_unreadable(
+    broker_that: BrokerStarter, trading_at: TradingAt
+) -> None:
     broker = broker_that(answering(http(200, {"id": "1"}, Content_Type="text/plain")))
 
     answer = trading_at(broker.origin).submit_order(ORDER)
@@ -71,7 +74,9 @@ def test_a_label_does_not_make_an_answer_unreadable(broker_that, trading_at):
 
 
 @pytest.mark.parametrize("seconds", [None, 3.0])
-def test_a_throttled_order_is_not_sent_again(broker_that, trading_at, seconds):
+def test_a_throttled_order_is_not_sent_again(
+    broker_that: BrokerStarter, trading_at: TradingAt, seconds: float | None
+) -> None:
     headers = {} if seconds is None else {"Retry_After": f"{seconds:.0f}"}
     broker = broker_that(answering(http(429, {"message": "too many requests."}, **headers)))
 
@@ -82,7 +87,7 @@ def test_a_throttled_order_is_not_sent_again(broker_that, trading_at, seconds):
     assert broker.posts() == 1
 
 
-def test_a_401_page_is_an_access_denied(broker_that, trading_at):
+def test_a_401_page_is_an_access_denied(broker_that: BrokerStarter, trading_at: TradingAt) -> None:
     broker = broker_that(answering(http(401, b"<html>401</html>", Content_Type="text/html")))
 
     with pytest.raises(AccessDenied) as caught:
@@ -92,7 +97,9 @@ def test_a_401_page_is_an_access_denied(broker_that, trading_at):
     assert caught.value.message == "the broker answered 401 with 16 bytes of text/html"
 
 
-def test_a_closed_port_is_proof_that_nothing_was_sent(broker_that, trading_at):
+def test_a_closed_port_is_proof_that_nothing_was_sent(
+    broker_that: BrokerStarter, trading_at: TradingAt
+) -> None:
     broker = broker_that(hanging)
     broker.close()
 
@@ -103,12 +110,14 @@ def test_a_closed_port_is_proof_that_nothing_was_sent(broker_that, trading_at):
     assert broker.posts() == 0
 
 
-def test_a_name_that_does_not_resolve_is_proof_that_nothing_was_sent(trading_at):
+def test_a_name_that_does_not_resolve_is_proof_that_nothing_was_sent(trading_at: TradingAt) -> None:
     with pytest.raises(NotSent, match="NameResolutionError"):
         trading_at("http://broker.invalid").submit_order(ORDER)
 
 
-def test_an_answer_after_an_error_is_not_mistaken_for_the_next_one(broker_that, trading_at):
+def test_an_answer_after_an_error_is_not_mistaken_for_the_next_one(
+    broker_that: BrokerStarter, trading_at: TradingAt
+) -> None:
     late = http(500) + http(200, {"id": "somebody else's"})
     broker = broker_that(answering(late), answering(http(200, {"id": "2"})))
     trading = trading_at(broker.origin)

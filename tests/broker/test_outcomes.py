@@ -3,11 +3,12 @@
 import gzip
 import json
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from opitios.broker.alpaca.outcomes import Reply, judge
-from opitios.broker.alpaca.routes import route_of
+from opitios.broker.alpaca.routes import Route, route_of
 from opitios.broker.errors import (
     AccessDenied,
     BrokerError,
@@ -30,13 +31,13 @@ WASH = {
 }
 
 
-def judged(status, body=b"", route=SUBMIT, **headers) -> Answer:
+def judged(status: int, body: Any = b"", route: Route = SUBMIT, **headers: str) -> Answer:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
     return judge(Reply(status, fields, raw, 1.5), route, exact_numbers=True)
 
 
-def failure(status, body=b"", route=SUBMIT, **headers) -> BrokerError:
+def failure(status: int, body: Any = b"", route: Route = SUBMIT, **headers: str) -> BrokerError:
     with pytest.raises(BrokerError) as caught:
         judged(status, body, route, **headers)
     return caught.value
@@ -58,7 +59,9 @@ def failure(status, body=b"", route=SUBMIT, **headers) -> BrokerError:
         (429, HTML, Throttled),
     ],
 )
-def test_a_definitive_status_is_definitive_in_every_dialect(status, body, kind):
+def test_a_definitive_status_is_definitive_in_every_dialect(
+    status: int, body: Any, kind: type[BrokerError]
+) -> None:
     error = failure(status, body)
 
     assert type(error) is kind
@@ -87,7 +90,7 @@ def test_a_definitive_status_is_definitive_in_every_dialect(status, body, kind):
         (599, b"", "http-5xx"),
     ],
 )
-def test_everything_else_is_unknown(status, body, reason):
+def test_everything_else_is_unknown(status: int, body: Any, reason: str) -> None:
     error = failure(status, body)
 
     assert isinstance(error, OutcomeUnknown)
@@ -95,7 +98,7 @@ def test_everything_else_is_unknown(status, body, reason):
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 404, 422])
-def test_an_encoded_answer_to_an_order_is_unknown(status):
+def test_an_encoded_answer_to_an_order_is_unknown(status: int) -> None:
     error = failure(status, gzip.compress(b'{"id": "1"}'), content_encoding="gzip")
 
     assert isinstance(error, OutcomeUnknown)
@@ -103,15 +106,17 @@ def test_an_encoded_answer_to_an_order_is_unknown(status):
 
 
 @pytest.mark.parametrize("code", [40010001, 42210000])
-def test_a_spent_client_order_id_is_recognised_by_its_words(code):
+def test_a_spent_client_order_id_is_recognised_by_its_words(code: int) -> None:
     spent = failure(422, {"code": code, "message": "client_order_id must be unique"})
     other = failure(422, {"code": code, "message": "qty must be > 0"})
 
+    assert isinstance(spent, Refused)
     assert spent.is_duplicate_client_order_id
+    assert isinstance(other, Refused)
     assert not other.is_duplicate_client_order_id
 
 
-def test_extra_keys_of_a_refusal_pass_verbatim():
+def test_extra_keys_of_a_refusal_pass_verbatim() -> None:
     error = failure(403, WASH, x_request_id="req-1")
 
     assert error.body == WASH
@@ -119,24 +124,24 @@ def test_extra_keys_of_a_refusal_pass_verbatim():
     assert error.request_id == "req-1"
 
 
-def test_numbers_keep_what_the_broker_wrote():
+def test_numbers_keep_what_the_broker_wrote() -> None:
     answer = judged(200, b'{"qty": "1.10", "equity": 0.10, "n": 3}')
 
     assert answer.body == {"qty": "1.10", "equity": Decimal("0.10"), "n": 3}
     assert str(answer.body["equity"]) == "0.10"
 
 
-def test_an_empty_success_is_an_answer_where_the_route_promises_nothing():
+def test_an_empty_success_is_an_answer_where_the_route_promises_nothing() -> None:
     assert judged(204, b"", CANCEL).body is None
 
 
-def test_a_list_is_an_answer_where_the_route_promises_one():
+def test_a_list_is_an_answer_where_the_route_promises_one() -> None:
     assert judged(200, b"[]", LISTING).body == []
     assert isinstance(failure(200, b"{}", LISTING), OutcomeUnknown)
 
 
-def test_the_rate_limit_headers_are_kept():
-    headers = {
+def test_the_rate_limit_headers_are_kept() -> None:
+    headers: dict[str, Any] = {
         "x_ratelimit_limit": "200",
         "x_ratelimit_remaining": "195",
         "x_ratelimit_reset": "1679411617",
@@ -165,5 +170,10 @@ def test_the_rate_limit_headers_are_kept():
         ({"retry_after": "Thu, 20 Nov 2025 19:50:09 GMT"}, None),
     ],
 )
-def test_retry_after_is_read_as_seconds_or_as_a_date(headers, seconds):
-    assert failure(429, b"", **headers).retry_after_seconds == seconds
+def test_retry_after_is_read_as_seconds_or_as_a_date(
+    headers: dict[str, Any], seconds: float | None
+) -> None:
+    error = failure(429, b"", **headers)
+
+    assert isinstance(error, Throttled)
+    assert error.retry_after_seconds == seconds

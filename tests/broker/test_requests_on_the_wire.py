@@ -1,15 +1,20 @@
 """What leaves for the broker, byte by byte."""
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from opitios.broker.alpaca.data import AlpacaData
 from opitios.broker.alpaca.endpoints import sandbox_endpoint
 from opitios.broker.alpaca.session import Session
-from tests.broker.conftest import KEY_ID, SECRET
-from tests.broker.loopback import answering, http
+from opitios.broker.alpaca.transport import Transport
+from opitios.broker.guard import Guard
+from opitios.broker.port import Credentials
+from tests.broker.conftest import KEY_ID, SECRET, BrokerStarter, TradingAt
+from tests.broker.loopback import LoopbackBroker, answering, http
 
 ORDER = {
     "symbol": "AAPL",
@@ -20,16 +25,16 @@ ORDER = {
 
 
 @pytest.fixture
-def broker(broker_that):
+def broker(broker_that: BrokerStarter) -> LoopbackBroker:
     return broker_that(answering(http(200, {"id": "1"})))
 
 
 @pytest.fixture
-def listing(broker_that):
+def listing(broker_that: BrokerStarter) -> LoopbackBroker:
     return broker_that(answering(http(200, [])))
 
 
-def test_decimals_travel_as_plain_strings(broker, trading_at):
+def test_decimals_travel_as_plain_strings(broker: LoopbackBroker, trading_at: TradingAt) -> None:
     order = ORDER | {"extended_hours": False, "take_profit": {"limit_price": Decimal("0.00010")}}
 
     trading_at(broker.origin).submit_order(order)
@@ -43,14 +48,18 @@ def test_decimals_travel_as_plain_strings(broker, trading_at):
     }
 
 
-def test_a_float_is_refused_before_anything_is_sent(broker, trading_at):
+def test_a_float_is_refused_before_anything_is_sent(
+    broker: LoopbackBroker, trading_at: TradingAt
+) -> None:
     with pytest.raises(TypeError):
         trading_at(broker.origin).submit_order(ORDER | {"qty": 0.1})
 
     assert broker.requests == []
 
 
-def test_the_request_carries_keys_and_asks_for_plain_json(broker, trading_at):
+def test_the_request_carries_keys_and_asks_for_plain_json(
+    broker: LoopbackBroker, trading_at: TradingAt
+) -> None:
     trading_at(broker.origin).submit_order(ORDER)
 
     sent = broker.requests[0]
@@ -63,7 +72,9 @@ def test_the_request_carries_keys_and_asks_for_plain_json(broker, trading_at):
     assert "cookie" not in sent.headers
 
 
-def test_a_cookie_of_one_account_never_reaches_another(broker_that, trading_at):
+def test_a_cookie_of_one_account_never_reaches_another(
+    broker_that: BrokerStarter, trading_at: TradingAt
+) -> None:
     broker = broker_that(answering(http(200, {"id": "1"}, Set_Cookie="session=one")))
 
     trading_at(broker.origin).account()
@@ -85,21 +96,27 @@ def test_a_cookie_of_one_account_never_reaches_another(broker_that, trading_at):
         (lambda trading: trading.clock(), "/v2/clock"),
     ],
 )
-def test_ids_and_symbols_cannot_change_the_path(broker, trading_at, call, target):
+def test_ids_and_symbols_cannot_change_the_path(
+    broker: LoopbackBroker, trading_at: TradingAt, call: Callable[..., Any], target: str
+) -> None:
     call(trading_at(broker.origin))
 
     assert broker.requests[0].target == target
 
 
 @pytest.mark.parametrize("odd", ["", ".", ".."])
-def test_an_id_that_is_no_name_is_refused_before_anything_is_sent(broker, trading_at, odd):
+def test_an_id_that_is_no_name_is_refused_before_anything_is_sent(
+    broker: LoopbackBroker, trading_at: TradingAt, odd: str
+) -> None:
     with pytest.raises(ValueError, match="cannot be empty or dots"):
         trading_at(broker.origin).order(odd)
 
     assert broker.requests == []
 
 
-def test_filters_are_written_as_the_broker_reads_them(listing, trading_at):
+def test_filters_are_written_as_the_broker_reads_them(
+    listing: LoopbackBroker, trading_at: TradingAt
+) -> None:
     trading_at(listing.origin).orders(
         status="all", limit=500, nested=True, symbols=["AAPL", "BRK.B"], until=None
     )
@@ -109,7 +126,9 @@ def test_filters_are_written_as_the_broker_reads_them(listing, trading_at):
     )
 
 
-def test_a_cancel_is_a_delete_without_a_body(broker_that, trading_at):
+def test_a_cancel_is_a_delete_without_a_body(
+    broker_that: BrokerStarter, trading_at: TradingAt
+) -> None:
     broker = broker_that(answering(http(204)))
 
     answer = trading_at(broker.origin).cancel_order("61e69015")
@@ -122,12 +141,18 @@ def test_a_cancel_is_a_delete_without_a_body(broker_that, trading_at):
     assert broker.requests[0].body == b""
 
 
-def test_alpacas_own_retries_are_off(trading_at):
+def test_alpacas_own_retries_are_off(trading_at: TradingAt) -> None:
     assert trading_at("http://127.0.0.1:9")._client._retry == 0
 
 
 @pytest.mark.parametrize("feed", [None, "iex"])
-def test_quotes_are_read_as_numbers(broker_that, credentials, transport, guard, feed):
+def test_quotes_are_read_as_numbers(
+    broker_that: BrokerStarter,
+    credentials: Credentials,
+    transport: Transport,
+    guard: Guard,
+    feed: str | None,
+) -> None:
     broker = broker_that(answering(http(200, b'{"quotes":{"AAPL":{"ap":190.1,"bp":190}}}')))
     data = AlpacaData(
         credentials=credentials,
@@ -145,7 +170,9 @@ def test_quotes_are_read_as_numbers(broker_that, credentials, transport, guard, 
 
 
 @pytest.mark.parametrize("path", ["http://evil.example/v2/account", "{origin}.evil/v2/account"])
-def test_keys_never_leave_for_another_origin(broker, transport, guard, path):
+def test_keys_never_leave_for_another_origin(
+    broker: LoopbackBroker, transport: Transport, guard: Guard, path: str
+) -> None:
     session = Session(transport=transport, guard=guard, origin=broker.origin, exact_numbers=True)
 
     with pytest.raises(ValueError, match=r"another origin|characters"):

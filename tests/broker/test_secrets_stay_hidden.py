@@ -8,16 +8,21 @@ import pytest
 
 from opitios.broker.alpaca.clients import clients_for
 from opitios.broker.alpaca.endpoints import sandbox_endpoint
+from opitios.broker.alpaca.transport import Transport
 from opitios.broker.errors import BrokerError
-from tests.broker.conftest import KEY_ID, SECRET
-from tests.broker.loopback import answering, hanging, http, resetting
+from opitios.broker.guard import Guard
+from opitios.broker.port import Credentials
+from tests.broker.conftest import KEY_ID, SECRET, BrokerStarter, TradingAt
+from tests.broker.loopback import Behaviour, answering, hanging, http, resetting
 
 
 def _shows_a_key(text: str) -> bool:
     return SECRET in text or KEY_ID in text
 
 
-def test_no_object_of_the_room_shows_a_key(broker_that, credentials, transport, guard):
+def test_no_object_of_the_room_shows_a_key(
+    broker_that: BrokerStarter, credentials: Credentials, transport: Transport, guard: Guard
+) -> None:
     broker = broker_that(answering(http(200, {"id": "1"})))
     clients = clients_for(
         credentials=credentials,
@@ -33,13 +38,18 @@ def test_no_object_of_the_room_shows_a_key(broker_that, credentials, transport, 
     assert not [type(thing) for thing in things if _shows_a_key(f"{thing!r} {thing!s}")]
 
 
-def test_credentials_cannot_be_pickled(credentials):
+def test_credentials_cannot_be_pickled(credentials: Credentials) -> None:
     with pytest.raises(TypeError):
         pickle.dumps(credentials)
 
 
 @pytest.mark.parametrize("behaviour", [hanging, resetting, answering(http(422, {"message": "no"}))])
-def test_no_error_and_no_log_shows_a_key(broker_that, trading_at, caplog, behaviour):
+def test_no_error_and_no_log_shows_a_key(
+    broker_that: BrokerStarter,
+    trading_at: TradingAt,
+    caplog: pytest.LogCaptureFixture,
+    behaviour: Behaviour,
+) -> None:
     broker = broker_that(behaviour)
 
     with caplog.at_level(logging.DEBUG), pytest.raises(BrokerError) as caught:

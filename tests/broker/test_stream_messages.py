@@ -1,7 +1,9 @@
 """Reading the trading stream: Alpaca's own words, tolerant to what is new, never raising."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import pytest
@@ -27,7 +29,7 @@ FILL = {
 
 
 @pytest.mark.parametrize("encode", [msgspec.json.encode, msgspec.msgpack.encode])
-def test_a_fill_is_read_from_both_encodings(encode):
+def test_a_fill_is_read_from_both_encodings(encode: Callable[[Any], bytes]) -> None:
     read = decode_trade_update(encode(FILL))
 
     assert isinstance(read, TradeUpdate)
@@ -37,7 +39,7 @@ def test_a_fill_is_read_from_both_encodings(encode):
     assert len(read.raw_sha256) == 64
 
 
-def test_an_event_without_a_fill_has_no_figures():
+def test_an_event_without_a_fill_has_no_figures() -> None:
     data = {"event": "new", "order": {}, "timestamp": "2025-01-22T18:37:25.0Z"}
 
     read = decode_trade_update(json.dumps({"stream": "trade_updates", "data": data}).encode())
@@ -47,7 +49,7 @@ def test_an_event_without_a_fill_has_no_figures():
     assert read.at == "2025-01-22T18:37:25.0Z"
 
 
-def test_unknown_words_and_fields_pass():
+def test_unknown_words_and_fields_pass() -> None:
     data = {"event": "teleported", "order": {"colour": "blue"}, "legs": [1], "price": 0.1}
     raw = json.dumps({"stream": "trade_updates", "data": data}).replace("0.1", "0.10")
 
@@ -58,7 +60,7 @@ def test_unknown_words_and_fields_pass():
     assert read.data["legs"] == [1]
 
 
-def test_an_instant_in_messagepack_becomes_rfc3339():
+def test_an_instant_in_messagepack_becomes_rfc3339() -> None:
     instant = datetime(2025, 1, 22, 18, 37, 25, 100000, tzinfo=UTC)
     data = {"event": "new", "order": {}, "timestamp": instant}
 
@@ -69,7 +71,7 @@ def test_an_instant_in_messagepack_becomes_rfc3339():
 
 
 @pytest.mark.parametrize(
-    ("message", "kind", "status", "streams", "text"),
+    ("message", "kind", "status", "streams", "error"),
     [
         (
             {"stream": "authorization", "data": {"status": "authorized"}},
@@ -87,11 +89,17 @@ def test_an_instant_in_messagepack_becomes_rfc3339():
         ({"hello": 1}, "unknown", None, (), None),
     ],
 )
-def test_everything_else_is_a_control_message(message, kind, status, streams, text):
+def test_everything_else_is_a_control_message(
+    message: dict[str, Any],
+    kind: str,
+    status: str | None,
+    streams: tuple[str, ...],
+    error: str | None,
+) -> None:
     read = decode_trade_update(json.dumps(message).encode())
 
     assert isinstance(read, Control)
-    assert (read.kind, read.status, read.streams, read.message) == (kind, status, streams, text)
+    assert (read.kind, read.status, read.streams, read.message) == (kind, status, streams, error)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +117,7 @@ def test_everything_else_is_a_control_message(message, kind, status, streams, te
         (b'{"stream":"trade_updates","data":{"event":"new","order":[]}}', "no-order"),
     ],
 )
-def test_what_cannot_be_read_says_why(raw, reason):
+def test_what_cannot_be_read_says_why(raw: bytes, reason: str) -> None:
     read = decode_trade_update(raw)
 
     assert isinstance(read, Unreadable)
@@ -117,7 +125,7 @@ def test_what_cannot_be_read_says_why(raw, reason):
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_make_it_raise(raw):
+def test_no_bytes_make_it_raise(raw: bytes) -> None:
     assert decode_trade_update(raw).raw_sha256
 
 
@@ -133,7 +141,7 @@ _FIELDS = ("event", "order", "price", "at", "status", "streams", "error_message"
     stream=st.sampled_from(["trade_updates", "listening", None, 7]),
     data=st.dictionaries(st.sampled_from(_FIELDS), _ANY_JSON) | _ANY_JSON,
 )
-def test_no_valid_json_makes_it_raise(stream, data):
+def test_no_valid_json_makes_it_raise(stream: Any, data: Any) -> None:
     raw = json.dumps({"stream": stream, "data": data}).encode()
 
     assert decode_trade_update(raw).raw_sha256

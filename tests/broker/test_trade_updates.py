@@ -4,8 +4,11 @@ import json
 import logging
 
 import msgspec
+import pytest
 
-from tests.broker.conftest import KEY_ID, SECRET
+from opitios.broker.alpaca.streams import TradeUpdates
+from opitios.broker.port import Credentials
+from tests.broker.conftest import KEY_ID, SECRET, Owner, ServerStarter, StreamsStarter
 from tests.broker.stream_server import replying, sending, update
 
 TEXT = json.dumps(update(1))
@@ -15,8 +18,11 @@ FRAGMENTS = [TEXT[:20], TEXT[20:25], TEXT[25:]]
 
 
 def test_the_owner_hears_listening_before_the_first_message(
-    stream_server, streams_for, owner, credentials
-):
+    stream_server: ServerStarter,
+    streams_for: StreamsStarter,
+    owner: Owner,
+    credentials: Credentials,
+) -> None:
     server = stream_server(sending(TEXT))
 
     streams_for().listen("account_001", credentials, server.url)
@@ -33,7 +39,12 @@ def test_the_owner_hears_listening_before_the_first_message(
     ]
 
 
-def test_every_kind_of_frame_arrives_as_its_bytes(stream_server, streams_for, owner, credentials):
+def test_every_kind_of_frame_arrives_as_its_bytes(
+    stream_server: ServerStarter,
+    streams_for: StreamsStarter,
+    owner: Owner,
+    credentials: Credentials,
+) -> None:
     server = stream_server(sending(TEXT, BINARY, PACKED, FRAGMENTS))
 
     streams_for().listen("account_001", credentials, server.url)
@@ -42,7 +53,12 @@ def test_every_kind_of_frame_arrives_as_its_bytes(stream_server, streams_for, ow
     assert owner.messages() == [TEXT.encode(), BINARY, PACKED, TEXT.encode()]
 
 
-def test_a_lost_connection_is_opened_again_and_told(stream_server, streams_for, owner, credentials):
+def test_a_lost_connection_is_opened_again_and_told(
+    stream_server: ServerStarter,
+    streams_for: StreamsStarter,
+    owner: Owner,
+    credentials: Credentials,
+) -> None:
     server = stream_server(sending(TEXT, then_close=True), sending(BINARY))
 
     streams = streams_for()
@@ -54,8 +70,11 @@ def test_a_lost_connection_is_opened_again_and_told(stream_server, streams_for, 
 
 
 def test_a_dropped_account_is_closed_when_drop_returns(
-    stream_server, streams_for, owner, credentials
-):
+    stream_server: ServerStarter,
+    streams_for: StreamsStarter,
+    owner: Owner,
+    credentials: Credentials,
+) -> None:
     server = stream_server(sending(TEXT))
     streams = streams_for()
     streams.listen("account_001", credentials, server.url)
@@ -70,7 +89,12 @@ def test_a_dropped_account_is_closed_when_drop_returns(
     assert server.open == 1
 
 
-def test_listening_again_replaces_the_connection(stream_server, streams_for, owner, credentials):
+def test_listening_again_replaces_the_connection(
+    stream_server: ServerStarter,
+    streams_for: StreamsStarter,
+    owner: Owner,
+    credentials: Credentials,
+) -> None:
     server = stream_server(sending(TEXT))
     streams = streams_for()
     streams.listen("account_001", credentials, server.url)
@@ -84,8 +108,11 @@ def test_listening_again_replaces_the_connection(stream_server, streams_for, own
 
 
 def test_an_update_before_listening_is_left_to_the_reconciliation(
-    stream_server, streams_for, owner, credentials
-):
+    stream_server: ServerStarter,
+    streams_for: StreamsStarter,
+    owner: Owner,
+    credentials: Credentials,
+) -> None:
     early = {"stream": "authorization", "data": {"status": "authorized", "action": "authenticate"}}
     server = stream_server(replying(early, update(1)), sending(BINARY))
 
@@ -96,8 +123,12 @@ def test_an_update_before_listening_is_left_to_the_reconciliation(
 
 
 def test_no_log_shows_the_keys_even_at_debug(
-    stream_server, streams_for, owner, credentials, caplog
-):
+    stream_server: ServerStarter,
+    streams_for: StreamsStarter,
+    owner: Owner,
+    credentials: Credentials,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     server = stream_server(sending(TEXT))
 
     # websockets logs whole frames at this level; its server, which is not ours, is left out.
@@ -111,10 +142,15 @@ def test_no_log_shows_the_keys_even_at_debug(
 
 
 def test_a_callback_that_would_wait_for_itself_is_told_so(
-    stream_server, streams_for, owner, credentials
-):
+    stream_server: ServerStarter,
+    streams_for: StreamsStarter,
+    owner: Owner,
+    credentials: Credentials,
+) -> None:
     server = stream_server(sending(TEXT, BINARY))
-    streams = streams_for(deliver=lambda *message: _drop_and_deliver(streams, owner, *message))
+    streams: TradeUpdates = streams_for(
+        deliver=lambda *message: _drop_and_deliver(streams, owner, *message)
+    )
 
     streams.listen("account_001", credentials, server.url)
     owner.wait_until(lambda heard: heard.messages())
@@ -122,7 +158,9 @@ def test_a_callback_that_would_wait_for_itself_is_told_so(
     assert owner.messages()[0] == b"RuntimeError"
 
 
-def _drop_and_deliver(streams, owner, account_id, _raw, received_at):
+def _drop_and_deliver(
+    streams: TradeUpdates, owner: Owner, account_id: str, _raw: bytes, received_at: float
+) -> None:
     try:
         streams.drop(account_id)
     except RuntimeError as error:

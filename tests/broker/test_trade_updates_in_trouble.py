@@ -2,19 +2,32 @@
 
 import json
 import time
+from typing import Any
 
 import pytest
+from websockets.asyncio.server import ServerConnection
 
-from opitios.broker.alpaca.drains import Overflow
-from tests.broker.conftest import STREAM_TIMERS
-from tests.broker.stream_server import AUTHORIZED, UNAUTHORIZED, replying, sending, update
+from opitios.broker.alpaca.drains import Handler, Overflow
+from opitios.broker.port import Credentials
+from tests.broker.conftest import STREAM_TIMERS, Owner, ServerStarter, StreamsStarter
+from tests.broker.stream_server import (
+    AUTHORIZED,
+    UNAUTHORIZED,
+    StreamServer,
+    replying,
+    sending,
+    update,
+)
 
 TEXT = json.dumps(update(1))
 
 
 def test_refused_keys_are_told_and_tried_again_slowly(
-    stream_server, streams_for, owner, credentials
-):
+    stream_server: ServerStarter,
+    streams_for: StreamsStarter,
+    owner: Owner,
+    credentials: Credentials,
+) -> None:
     server = stream_server(replying(UNAUTHORIZED), sending(TEXT))
 
     began = time.monotonic()
@@ -26,8 +39,11 @@ def test_refused_keys_are_told_and_tried_again_slowly(
 
 
 def test_a_throttled_handshake_waits_as_long_as_it_was_told(
-    stream_server, streams_for, owner, credentials
-):
+    stream_server: ServerStarter,
+    streams_for: StreamsStarter,
+    owner: Owner,
+    credentials: Credentials,
+) -> None:
     server = stream_server(sending(TEXT), refusals=[(429, {"Retry-After": "1"}), (429, {})])
 
     began = time.monotonic()
@@ -43,8 +59,13 @@ def test_a_throttled_handshake_waits_as_long_as_it_was_told(
 
 @pytest.mark.parametrize(("status", "state"), [(401, "unauthorized"), (503, "lost")])
 def test_other_refused_handshakes_are_tried_again(
-    stream_server, streams_for, owner, credentials, status, state
-):
+    stream_server: ServerStarter,
+    streams_for: StreamsStarter,
+    owner: Owner,
+    credentials: Credentials,
+    status: int,
+    state: str,
+) -> None:
     server = stream_server(sending(TEXT), refusals=[(status, {})])
 
     streams_for().listen("account_001", credentials, server.url)
@@ -53,7 +74,12 @@ def test_other_refused_handshakes_are_tried_again(
     assert owner.states() == ["connecting", state, "connecting", "listening"]
 
 
-def test_a_redirect_is_not_followed_with_the_keys(stream_server, streams_for, owner, credentials):
+def test_a_redirect_is_not_followed_with_the_keys(
+    stream_server: ServerStarter,
+    streams_for: StreamsStarter,
+    owner: Owner,
+    credentials: Credentials,
+) -> None:
     elsewhere = stream_server(sending(TEXT))
     server = stream_server(sending(TEXT), refusals=[(302, {"Location": elsewhere.url})])
 
@@ -74,8 +100,12 @@ def test_a_redirect_is_not_followed_with_the_keys(stream_server, streams_for, ow
     ],
 )
 def test_a_sign_in_that_does_not_end_in_listening_is_given_up(
-    stream_server, streams_for, owner, credentials, replies
-):
+    stream_server: ServerStarter,
+    streams_for: StreamsStarter,
+    owner: Owner,
+    credentials: Credentials,
+    replies: tuple[dict[str, Any], ...],
+) -> None:
     server = stream_server(replying(*replies), sending(TEXT))
 
     streams_for().listen("account_001", credentials, server.url)
@@ -86,9 +116,12 @@ def test_a_sign_in_that_does_not_end_in_listening_is_given_up(
 
 
 def test_a_mute_connection_is_given_up_after_its_pings(
-    stream_server, streams_for, owner, credentials
-):
-    async def mute(server, socket):
+    stream_server: ServerStarter,
+    streams_for: StreamsStarter,
+    owner: Owner,
+    credentials: Credentials,
+) -> None:
+    async def mute(server: StreamServer, socket: ServerConnection) -> None:
         await server.sign_in(socket)
         socket.transport.pause_reading()
         await server.closing.wait()
@@ -102,8 +135,11 @@ def test_a_mute_connection_is_given_up_after_its_pings(
 
 
 def test_an_overflow_reconnects_so_that_the_owner_reconciles(
-    stream_server, streams_for, owner, credentials
-):
+    stream_server: ServerStarter,
+    streams_for: StreamsStarter,
+    owner: Owner,
+    credentials: Credentials,
+) -> None:
     server = stream_server(sending(TEXT))
     streams = streams_for(deliver=_overflowing_once(owner))
 
@@ -115,11 +151,14 @@ def test_an_overflow_reconnects_so_that_the_owner_reconciles(
 
 
 def test_an_account_that_keeps_overflowing_waits_longer_each_time(
-    stream_server, streams_for, owner, credentials
-):
+    stream_server: ServerStarter,
+    streams_for: StreamsStarter,
+    owner: Owner,
+    credentials: Credentials,
+) -> None:
     server = stream_server(sending(TEXT))
 
-    def deliver(account_id, _raw, _received_at):
+    def deliver(account_id: str, _raw: bytes, _received_at: float) -> None:
         raise Overflow(account_id)
 
     began = time.monotonic()
@@ -131,9 +170,12 @@ def test_an_account_that_keeps_overflowing_waits_longer_each_time(
 
 
 def test_a_fault_of_the_owner_does_not_end_the_stream(
-    stream_server, streams_for, owner, credentials
-):
-    def on_state(account_id, state):
+    stream_server: ServerStarter,
+    streams_for: StreamsStarter,
+    owner: Owner,
+    credentials: Credentials,
+) -> None:
+    def on_state(account_id: str, state: str) -> None:
         owner.on_state(account_id, state)
         raise LookupError("a fault")
 
@@ -145,8 +187,11 @@ def test_a_fault_of_the_owner_does_not_end_the_stream(
 
 
 def test_a_message_beyond_the_limit_ends_only_its_connection(
-    stream_server, streams_for, owner, credentials
-):
+    stream_server: ServerStarter,
+    streams_for: StreamsStarter,
+    owner: Owner,
+    credentials: Credentials,
+) -> None:
     server = stream_server(sending("x" * (1024 * 1024 + 1)), sending(TEXT))
 
     streams_for().listen("account_001", credentials, server.url)
@@ -155,10 +200,10 @@ def test_a_message_beyond_the_limit_ends_only_its_connection(
     assert owner.messages() == [TEXT.encode()]
 
 
-def _overflowing_once(owner):
-    refused = []
+def _overflowing_once(owner: Owner) -> Handler:
+    refused: list[bytes] = []
 
-    def deliver(account_id, raw, received_at):
+    def deliver(account_id: str, raw: bytes, received_at: float) -> None:
         if not refused:
             refused.append(raw)
             raise Overflow(account_id)

@@ -7,7 +7,7 @@ from opitios.broker.port import Credentials, Endpoint
 
 
 @pytest.mark.parametrize("odd", ["", "two words", "a\r\nX-Evil: 1", "ü", "\x00"])
-def test_a_key_that_could_break_a_header_is_refused_without_being_shown(odd):
+def test_a_key_that_could_break_a_header_is_refused_without_being_shown(odd: str) -> None:
     with pytest.raises(ValueError, match="visible ASCII") as caught:
         Credentials("PK1", odd)
 
@@ -26,17 +26,17 @@ def test_a_key_that_could_break_a_header_is_refused_without_being_shown(odd):
         "https://host?x",
     ],
 )
-def test_a_broker_url_is_an_origin(odd):
+def test_a_broker_url_is_an_origin(odd: str) -> None:
     with pytest.raises(ValueError, match="broker URL"):
         Endpoint("paper", odd, "https://data.alpaca.markets", "wss://x/stream")
 
 
-def test_a_stream_url_is_a_websocket():
+def test_a_stream_url_is_a_websocket() -> None:
     with pytest.raises(ValueError, match="stream_url"):
         Endpoint("paper", "https://a.example", "https://b.example", "https://c.example/stream")
 
 
-def test_the_known_endpoints_are_alpacas():
+def test_the_known_endpoints_are_alpacas() -> None:
     assert PAPER.trading_url == "https://paper-api.alpaca.markets"
     assert PAPER.stream_url == "wss://paper-api.alpaca.markets/stream"
     assert LIVE.trading_url == "https://api.alpaca.markets"

@@ -3,14 +3,18 @@
 import select
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from opitios.broker.alpaca.transport import Transport, TransportTimers
 from opitios.broker.errors import NotSent
+from opitios.broker.guard import Guard
+from opitios.broker.port import Credentials
 from tests.broker.certificates import self_signed, server_context, trusting_context
-from tests.broker.conftest import TIMERS
+from tests.broker.conftest import TIMERS, BrokerStarter, TradingAt
 from tests.broker.loopback import (
+    LoopbackBroker,
     answering,
     answering_at_the_gate,
     answering_then_closing,
@@ -22,7 +26,9 @@ FINE = http(200, {"id": "1"})
 ORDER = {"symbol": "AAPL", "qty": "1"}
 
 
-def test_one_connection_serves_all_accounts_in_turn(broker_that, trading_at):
+def test_one_connection_serves_all_accounts_in_turn(
+    broker_that: BrokerStarter, trading_at: TradingAt
+) -> None:
     broker = broker_that(answering(FINE))
 
     for _ in range(5):
@@ -32,7 +38,9 @@ def test_one_connection_serves_all_accounts_in_turn(broker_that, trading_at):
     assert broker.connections == 1
 
 
-def test_calls_at_the_same_time_get_connections_of_their_own(broker_that, trading_at):
+def test_calls_at_the_same_time_get_connections_of_their_own(
+    broker_that: BrokerStarter, trading_at: TradingAt
+) -> None:
     broker = broker_that(answering_at_the_gate(FINE))
     trading = trading_at(broker.origin)
     callers = [threading.Thread(target=trading.account) for _ in range(3)]
@@ -48,8 +56,8 @@ def test_calls_at_the_same_time_get_connections_of_their_own(broker_that, tradin
 
 
 def test_a_connection_closed_by_the_server_does_not_cost_an_order(
-    broker_that, trading_at, transport
-):
+    broker_that: BrokerStarter, trading_at: TradingAt, transport: Transport
+) -> None:
     broker = broker_that(answering_then_closing(FINE), answering(FINE))
     trading = trading_at(broker.origin)
     trading.account()
@@ -62,7 +70,9 @@ def test_a_connection_closed_by_the_server_does_not_cost_an_order(
     assert broker.connections == 2
 
 
-def test_a_connection_that_was_idle_for_long_is_not_used_again(broker_that, trading_at, transport):
+def test_a_connection_that_was_idle_for_long_is_not_used_again(
+    broker_that: BrokerStarter, trading_at: TradingAt, transport: Transport
+) -> None:
     broker = broker_that(answering(FINE))
     trading = trading_at(broker.origin)
     trading.account()
@@ -76,7 +86,9 @@ def test_a_connection_that_was_idle_for_long_is_not_used_again(broker_that, trad
     assert connection.is_closed
 
 
-def test_connections_left_over_from_a_burst_are_closed(broker_that, trading_at, transport):
+def test_connections_left_over_from_a_burst_are_closed(
+    broker_that: BrokerStarter, trading_at: TradingAt, transport: Transport
+) -> None:
     broker = broker_that(answering(FINE))
     trading = trading_at(broker.origin)
     trading.account()
@@ -91,7 +103,9 @@ def test_connections_left_over_from_a_burst_are_closed(broker_that, trading_at, 
     assert len(stack._idle) == 1
 
 
-def test_an_answer_that_ends_the_connection_is_believed(broker_that, trading_at):
+def test_an_answer_that_ends_the_connection_is_believed(
+    broker_that: BrokerStarter, trading_at: TradingAt
+) -> None:
     broker = broker_that(answering_then_closing(http(200, {"id": "1"}, Connection="close")))
     trading = trading_at(broker.origin)
 
@@ -102,8 +116,12 @@ def test_an_answer_that_ends_the_connection_is_believed(broker_that, trading_at)
 
 
 def test_tls_is_verified_by_the_one_shared_context(
-    broker_that, credentials, guard, tmp_path, trading_at
-):
+    broker_that: BrokerStarter,
+    credentials: Credentials,
+    guard: Guard,
+    tmp_path: Path,
+    trading_at: TradingAt,
+) -> None:
     certificate = self_signed(tmp_path, "127.0.0.1")
     broker = broker_that(answering(FINE), tls=server_context(certificate))
     trusting = Transport(timers=TIMERS, ssl_context=trusting_context(certificate))
@@ -120,7 +138,9 @@ def test_tls_is_verified_by_the_one_shared_context(
     assert broker.posts() == 0
 
 
-def test_a_certificate_of_another_host_is_refused(broker_that, tmp_path):
+def test_a_certificate_of_another_host_is_refused(
+    broker_that: BrokerStarter, tmp_path: Path
+) -> None:
     certificate = self_signed(tmp_path, "broker.example")
     broker = broker_that(answering(FINE), tls=server_context(certificate))
     transport = Transport(timers=TIMERS, ssl_context=trusting_context(certificate))
@@ -134,8 +154,8 @@ def test_a_certificate_of_another_host_is_refused(broker_that, tmp_path):
 
 
 def test_a_name_behind_the_proxy_of_the_environment_is_reached_through_it(
-    broker_that, monkeypatch, tmp_path
-):
+    broker_that: BrokerStarter, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     certificate = self_signed(tmp_path, "broker.example")
     broker = broker_that(answering(FINE), tls=server_context(certificate))
     proxy = broker_that(tunneling_to(broker.port))
@@ -156,7 +176,7 @@ def test_a_name_behind_the_proxy_of_the_environment_is_reached_through_it(
     assert (proxy.requests[0].method, proxy.requests[0].target) == ("CONNECT", "broker.example:443")
 
 
-def test_the_default_timers_are_those_of_the_table():
+def test_the_default_timers_are_those_of_the_table() -> None:
     assert TransportTimers() == TransportTimers(connect=2.0, submit=8.0, other=5.0, idle=30.0)
 
 
@@ -164,7 +184,7 @@ def _soon() -> float:
     return time.monotonic() + 5
 
 
-def _wait_until_the_server_hung_up(transport, broker) -> None:
+def _wait_until_the_server_hung_up(transport: Transport, broker: LoopbackBroker) -> None:
     (_, connection) = transport.connections(broker.origin)._idle[0]
     readable, _, _ = select.select([connection.sock], [], [], 5)
     assert readable

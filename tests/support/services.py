@@ -87,7 +87,7 @@ class Servers:
         """
         self._lock = _claimed_folder(self._folder)
         if not (self._server_url and "REDIS_URL" in self._environment):
-            self._home = homes.choose(self._folder, key=self._key.replace("_t", ""))
+            self._home = homes.choose(self._folder, key=self._home_key)
         if not self._server_url:
             self._server_url = self._start_postgres()
         roles.ensure(self._server_url, roles.Names.of(self._key), self._passwords)
@@ -115,10 +115,14 @@ class Servers:
             processes.wait_for(lambda pid=child.pid: not processes.is_alive(pid), START_SECONDS)
             child.bury()
         if self._home:
-            self._home.remove()
+            homes.remove(self._folder, key=self._home_key)
         if self._lock:
             shutil.rmtree(self._folder)
             self._lock.close()
+
+    @property
+    def _home_key(self) -> str:
+        return _home_key(self._key)
 
     def _start_postgres(self) -> str:
         assert self._home
@@ -195,10 +199,8 @@ def sweep(server_url: str | None) -> None:
         key = folder.name.removeprefix(FOLDER)
         if server_url:
             _drop_all(server_url, key)
-        home_key = key.replace("_t", "")
-        sockets = Path(tempfile.gettempdir()) / f"opitios-{home_key}-sockets"
-        for left in (sockets, homes.PERSISTENT_TEMP / f"opitios-{home_key}", folder):
-            shutil.rmtree(left, ignore_errors=True)
+        homes.remove(folder, key=_home_key(key))
+        shutil.rmtree(folder)
         lock.close()
 
 
@@ -262,6 +264,11 @@ def _only_one(folder: Path) -> Iterator[None]:
     with (folder / "template.lock").open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _home_key(key: str) -> str:
+    # Hex digits only: a home's key also spreads ports.
+    return key.replace("_t", "")
 
 
 def as_input(session: Session) -> dict[str, str]:

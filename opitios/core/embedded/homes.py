@@ -35,21 +35,30 @@ class HomeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Where the servers of one clone or one test session live. `spare` may not exist."""
+    """Where the servers of one clone or one test session live."""
 
     account: Account | None
     data: Path
     sockets: Path
     postgres: Path
     redis: Path
-    spare: Path
 
-    def remove(self) -> None:
-        """Delete data, sockets and copies. Nothing of it may be running."""
-        for folder in (self.data, self.sockets, self.spare):
-            if folder.is_symlink() or folder.exists():
-                check_owner(folder, allowed=(self.account, None))
-                shutil.rmtree(folder)
+
+def remove(folder: Path, *, key: str) -> None:
+    """Delete every folder `choose` may have made. Nothing in them may be running.
+
+    Raises HomeError where one of them is somebody else's.
+    """
+    account = UNPRIVILEGED if os.geteuid() == 0 else None
+    for path in (*data_folders(folder, key=key), *_socket_folders(key), _spare(key)):
+        if path.is_symlink() or path.exists():
+            check_owner(path, allowed=(account, None))
+            shutil.rmtree(path)
+
+
+def data_folders(folder: Path, *, key: str) -> tuple[Path, Path]:
+    """Where the servers' data may be: under the folder, or beside the copies of the binaries."""
+    return folder / "servers", _spare(key) / "servers"
 
 
 def choose(folder: Path, *, key: str) -> Home:
@@ -58,15 +67,16 @@ def choose(folder: Path, *, key: str) -> Home:
     Raises HomeError where a folder is somebody else's or a server has no binary.
     """
     account = UNPRIVILEGED if os.geteuid() == 0 else None
-    spare = PERSISTENT_TEMP / f"opitios-{key}"
-    data = folder if reaches(account, folder) else make_folder(spare)
+    near, far = data_folders(folder, key=key)
+    data = near if reaches(account, folder) else far
+    if data is far:
+        make_folder(far.parent)
     return Home(
         account=account,
-        data=make_folder(data / "servers", owner=account),
+        data=make_folder(data, owner=account),
         sockets=make_folder(_socket_folder(key, account), owner=account),
-        postgres=_reachable_postgres(account, spare),
-        redis=_reachable_redis(account, spare),
-        spare=spare,
+        postgres=_reachable_postgres(account, _spare(key)),
+        redis=_reachable_redis(account, _spare(key)),
     )
 
 
@@ -108,11 +118,19 @@ def check_owner(path: Path, *, allowed: tuple[Account | None, ...]) -> None:
         )
 
 
+def _spare(key: str) -> Path:
+    return PERSISTENT_TEMP / f"opitios-{key}"
+
+
 def _socket_folder(key: str, account: Account | None) -> Path:
-    folder = Path(tempfile.gettempdir()) / f"opitios-{key}-sockets"
-    if len(str(folder)) > _SOCKET_FOLDER_LENGTH or not reaches(account, folder.parent):
-        return PERSISTENT_TEMP / folder.name
-    return folder
+    near, far = _socket_folders(key)
+    fits = len(str(near)) <= _SOCKET_FOLDER_LENGTH and reaches(account, near.parent)
+    return near if fits else far
+
+
+def _socket_folders(key: str) -> tuple[Path, Path]:
+    name = f"opitios-{key}-sockets"
+    return Path(tempfile.gettempdir()) / name, PERSISTENT_TEMP / name
 
 
 def _reachable_postgres(account: Account | None, spare: Path) -> Path:

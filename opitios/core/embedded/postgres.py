@@ -35,7 +35,7 @@ _SETTINGS = {
 # A fast shutdown writes a checkpoint; an immediate one leaves that to the next start. Seconds.
 _STOPS = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0))
 
-# A postmaster told to quit at once needs only to tell its children. Seconds.
+# A killed process is gone at once, unless it waits for the disk. Seconds.
 _QUIT_SECONDS = 10.0
 
 
@@ -94,24 +94,16 @@ def answers(server_url: str) -> bool:
 
 
 def recover(home: Home) -> None:
-    """End a server that a killed supervisor left on these data, and forget a stale lock file.
+    """End a server that a killed supervisor left on these data, and forget its lock files.
 
     Postgres itself refuses to start while any process carries the number in its lock file.
-    Raises HomeError where the old server does not go away.
+    Raises HomeError where an old process does not go away.
     """
-    lock = _data(home) / "postmaster.pid"
-    if not lock.exists():
-        return
-    number = lock.read_text().split("\n", 1)[0].strip()
-    pid = int(number) if number.isdigit() else 0
-    if not pid or processes.working_folder(pid) != _data(home).resolve():
-        lock.unlink()
-        return
-    processes.send(pid, signal.SIGQUIT)
-    if processes.wait_for(lambda: not processes.is_alive(pid), _QUIT_SECONDS):
-        return
-    if not processes.stop_all([pid], seconds=_QUIT_SECONDS):
-        raise HomeError(f"an old Postgres (process {pid}) does not stop: end it, then try again.")
+    data = _data(home)
+    if not processes.stop_all(processes.working_in(data), seconds=_QUIT_SECONDS):
+        raise HomeError(f"an old Postgres still works in {data}: end it, then try again.")
+    for lock in (data / "postmaster.pid", *home.sockets.glob(".s.PGSQL.*")):
+        lock.unlink(missing_ok=True)
 
 
 def _data(home: Home) -> Path:

@@ -50,6 +50,15 @@ def marked(value: str) -> list[int]:
     ]
 
 
+def working_in(*folders: Path) -> list[int]:
+    """Every living process whose working folder is one of these.
+
+    The servers overwrite the memory their environment was in; their folder tells whose they are.
+    """
+    wanted = {folder.resolve() for folder in folders}
+    return [pid for pid in _pids() if _working_folder(pid) in wanted and is_alive(pid)]
+
+
 def stop_all(pids: list[int], *, seconds: float) -> bool:
     """Kill processes and wait until they are gone; False where one is left."""
     for pid in pids:
@@ -66,14 +75,6 @@ def send(pid: int, signal_number: int) -> bool:
     return True
 
 
-def working_folder(pid: int) -> Path | None:
-    """Where a process works; None where it is gone or not ours to see."""
-    try:
-        return Path(f"/proc/{pid}/cwd").readlink()
-    except OSError:
-        return None
-
-
 def _pids() -> Iterator[int]:
     return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
 
@@ -86,6 +87,14 @@ def _stat(pid: int) -> list[str]:
         return []
     # The second field is the command in parentheses and may itself hold spaces and parentheses.
     return text.rpartition(")")[2].split()
+
+
+def _working_folder(pid: int) -> Path | None:
+    """Where a process works; None where it is gone or not ours to see."""
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink()
+    except OSError:
+        return None
 
 
 def _environment(pid: int) -> list[bytes]:

@@ -6,10 +6,14 @@ import hashlib
 import json
 import os
 import secrets
+import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO, Any
+
+# struct flock on x86-64: type, whence, start, length, process id (fcntl(2)).
+_FLOCK = "hhqqi4x"
 
 
 class RunFolderError(Exception):
@@ -18,7 +22,7 @@ class RunFolderError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunSecrets:
-    """What is generated once and kept: passwords and keys, none needs quoting in a URL or a shell."""
+    """What is generated once and kept: passwords and keys, none of which a shell needs quoted."""
 
     secret_key: str
     master_key: str
@@ -106,7 +110,9 @@ class RunFolder:
         None where another is. The kernel gives the lock back however its holder dies.
         """
         file = os.fdopen(os.open(self._pid_file, os.O_RDWR | os.O_CREAT, 0o600), "r+")
-        if not _locked(file):
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
             file.close()
             return None
         file.truncate()
@@ -115,12 +121,16 @@ class RunFolder:
         return file
 
     def supervisor(self) -> int | None:
-        """The process id of the running supervisor, or None."""
+        """The process id of the running supervisor, or None.
+
+        The kernel's word, not the file's: a number written down may be somebody else's by now.
+        """
         if not self._pid_file.exists():
             return None
         with self._pid_file.open("r+") as file:
-            # While the lock is held the number in the file is its holder's, never a reused one.
-            return None if _locked(file) else int(file.read())
+            asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, asked))
+        return None if kind == fcntl.F_UNLCK else int(pid)
 
     @property
     def _pid_file(self) -> Path:
@@ -171,11 +181,3 @@ def env_text(values: Mapping[str, str]) -> str:
 def _quoted(value: str) -> str:
     # python-dotenv expands ${…} and cuts at " #" outside single quotes.
     return f"'{value}'" if any(sign in value for sign in ' #$"\\') else value
-
-
-def _locked(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

