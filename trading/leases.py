@@ -8,8 +8,9 @@ from opitios.core import database
 # One statement: keep what is still ours, take what nobody holds, and say what we hold now.
 _RENEW = """
 WITH kept AS (
-    UPDATE accounts_lease SET expires_at = clock_timestamp() + %(valid)s * interval '1 second'
-    WHERE owner = %(owner)s AND expires_at > clock_timestamp() RETURNING account_id
+    UPDATE accounts_lease l SET expires_at = clock_timestamp() + %(valid)s * interval '1 second'
+    FROM accounts_account a WHERE a.account_id = l.account_id AND a.enabled
+    AND l.owner = %(owner)s AND l.expires_at > clock_timestamp() RETURNING l.account_id
 ), taken AS (
     INSERT INTO accounts_lease AS l (account_id, owner, fence, expires_at)
     SELECT a.account_id, %(owner)s, 1, clock_timestamp() + %(valid)s * interval '1 second'

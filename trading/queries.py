@@ -59,7 +59,7 @@ def find_by_client_order_id(account_id: str, client_order_id: str) -> dict[str, 
     return found[0] if found else None
 
 
-class BadToken(ValueError):  # noqa: N818 - named for what happened
+class BadToken(ValueError):
     """A page_token that this API never gave."""
 
 

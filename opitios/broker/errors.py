@@ -11,7 +11,6 @@
 
 Pure: which of them an answer means is decided in `opitios.broker.alpaca.outcomes`.
 """
-# ruff: noqa: N818 - the names say what may be done next, not that something is an error.
 
 from collections.abc import Mapping
 from dataclasses import dataclass

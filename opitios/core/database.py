@@ -39,7 +39,7 @@ def settings_from_url(url: str, *, pool_max: int | None) -> dict[str, Any]:
     }
 
 
-class NotReached(OperationalError):  # noqa: N818 - named for what happened
+class NotReached(OperationalError):
     """No connection to Postgres was to be had: the statement was certainly not run."""
 
 

@@ -260,7 +260,7 @@ class FieldError:
         }
 
 
-class Problem(Exception):  # noqa: N818 - RFC 9457's own word
+class Problem(Exception):
     """A refusal, raised anywhere and written once, by the HTTP floor.
 
     status, code and title default to the reason's; where the broker refused they are its own.

@@ -18,7 +18,7 @@ class Number(str):
     __slots__ = ()
 
 
-class Unreadable(ValueError):  # noqa: N818 - named for what happened
+class Unreadable(ValueError):
     """The bytes are not one JSON object, and why."""
 
 

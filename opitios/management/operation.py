@@ -12,7 +12,7 @@ from opitios.core import clock
 from opitios.core.embedded import homes, processes, roles
 from opitios.core.embedded.child import die_with_parent
 from opitios.core.embedded.program import set_aside
-from opitios.core.embedded.runfolder import RunFolder, env_text, write_private
+from opitios.core.embedded.runfolder import RunFolder, env_text, read_env, write_private
 from opitios.core.embedded.supervisor import Supervisor
 from opitios.management import screen
 from opitios.management.asked import Asked
@@ -148,8 +148,7 @@ class Operation:
         return DONE
 
     def _welcome(self) -> int:
-        values = dict(line.split("=", 1) for line in self._run.handout.read_text().splitlines())
-        self._console.print(screen.addresses(values))
+        self._console.print(screen.addresses(read_env(self._run.handout)))
         return DONE
 
     def _refuse_second(self, asked: Asked) -> int:

@@ -1,4 +1,7 @@
-"""One sandbox for all contract tests; every test has an account of its own."""
+"""One sandbox for all contract tests; every test has an account of its own.
+
+Tests take the clients as Any: alpaca-py types every answer as "model or raw", which no test is.
+"""
 
 import warnings
 from collections.abc import Iterator

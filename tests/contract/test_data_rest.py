@@ -1,5 +1,7 @@
 """Latest quotes and trades: published shapes, the data API's own error dialect."""
 
+from typing import Any
+
 import pytest
 from alpaca.common.exceptions import APIError
 from alpaca.data.enums import DataFeed
@@ -16,7 +18,7 @@ TRADE_KEYS = {"t", "x", "p", "s", "c", "i", "z"}
 
 
 def test_latest_quotes_have_the_published_shape(
-    broker: SandboxProcess, account: str, data_raw: StockHistoricalDataClient
+    broker: SandboxProcess, account: str, data_raw: Any
 ) -> None:
     symbols = ["AAPL", "BRK.B", "SPY"]
 
@@ -32,7 +34,7 @@ def test_latest_quotes_have_the_published_shape(
         assert isinstance(quote["bp"], float)
 
 
-def test_latest_quotes_and_trades_parse(data_parsed: StockHistoricalDataClient) -> None:
+def test_latest_quotes_and_trades_parse(data_parsed: Any) -> None:
     quotes = data_parsed.get_stock_latest_quote(StockLatestQuoteRequest(symbol_or_symbols="AAPL"))
     trades = data_parsed.get_stock_latest_trade(StockLatestTradeRequest(symbol_or_symbols="AAPL"))
 
@@ -41,7 +43,7 @@ def test_latest_quotes_and_trades_parse(data_parsed: StockHistoricalDataClient) 
     assert quotes["AAPL"].timestamp.tzinfo is not None
 
 
-def test_latest_trades_have_the_published_shape(data_raw: StockHistoricalDataClient) -> None:
+def test_latest_trades_have_the_published_shape(data_raw: Any) -> None:
     trades = data_raw.get_stock_latest_trade(StockLatestTradeRequest(symbol_or_symbols="MSFT"))
 
     check(DATA, "/v2/stocks/trades/latest", {"trades": trades})
@@ -58,7 +60,7 @@ def test_the_single_symbol_form_has_the_published_shape(
     assert answer["symbol"] == "AAPL"
 
 
-def test_an_unknown_symbol_is_absent(data_raw: StockHistoricalDataClient) -> None:
+def test_an_unknown_symbol_is_absent(data_raw: Any) -> None:
     request = StockLatestQuoteRequest(symbol_or_symbols=["AAPL", "ZZZZ"])
 
     assert set(data_raw.get_stock_latest_quote(request)) == {"AAPL"}
@@ -101,9 +103,7 @@ def test_a_wrong_key_is_answered_by_the_proxy_in_html(broker: SandboxProcess) ->
     assert "<center>nginx</center>" in str(refused.value)
 
 
-def test_a_pinned_price_stands_still(
-    broker: SandboxProcess, data_raw: StockHistoricalDataClient
-) -> None:
+def test_a_pinned_price_stands_still(broker: SandboxProcess, data_raw: Any) -> None:
     broker.pin_price("QPINX", "100.10", "100.12")
     request = StockLatestQuoteRequest(symbol_or_symbols="QPINX")
 

@@ -93,7 +93,7 @@ REFUSALS = [
     ),
     ({**PLAIN, "symbol": "GME", "side": "sell"}, 422, 42210000, 'asset "GME" cannot be sold short'),
     ({**PLAIN, "qty": "1_000"}, 400, 40010000, "request body format is invalid"),
-    ({**PLAIN, "qty": "１"}, 400, 40010000, "request body format is invalid"),
+    ({**PLAIN, "qty": "\uff11"}, 400, 40010000, "request body format is invalid"),
     ({**PLAIN, "qty": "NaN"}, 400, 40010000, "request body format is invalid"),
     ({**PLAIN, "symbol": 5}, 400, 40010000, "request body format is invalid"),
     ([PLAIN], 400, 40010000, "request body format is invalid"),

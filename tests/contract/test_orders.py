@@ -5,7 +5,6 @@ from uuid import UUID, uuid4
 
 import pytest
 from alpaca.common.exceptions import APIError
-from alpaca.trading.client import TradingClient
 from alpaca.trading.enums import OrderSide, OrderStatus, QueryOrderStatus, TimeInForce
 from alpaca.trading.requests import GetOrdersRequest, LimitOrderRequest, MarketOrderRequest
 
@@ -36,13 +35,11 @@ def resting_buy(symbol: str = "AAPL", **fields: Any) -> LimitOrderRequest:
     )
 
 
-def status_of(client: TradingClient, order_id: object) -> OrderStatus:
-    order = client.get_order_by_id(str(order_id))
-    assert not isinstance(order, dict)
-    return order.status
+def status_of(client: Any, order_id: object) -> object:
+    return client.get_order_by_id(str(order_id)).status
 
 
-def test_a_submit_answers_pending_new_with_every_field(raw: TradingClient) -> None:
+def test_a_submit_answers_pending_new_with_every_field(raw: Any) -> None:
     order = raw.submit_order(market_buy(client_order_id="first-1"))
 
     check(TRADING, "/v2/orders", order, method="post")
@@ -58,7 +55,7 @@ def test_a_submit_answers_pending_new_with_every_field(raw: TradingClient) -> No
     assert len(order["submitted_at"]) == len("2023-12-12T22:31:24.668464435Z")
 
 
-def test_a_market_order_fills_and_becomes_a_position(raw: TradingClient) -> None:
+def test_a_market_order_fills_and_becomes_a_position(raw: Any) -> None:
     placed = raw.submit_order(market_buy())
 
     filled = until(
@@ -77,7 +74,7 @@ def test_a_market_order_fills_and_becomes_a_position(raw: TradingClient) -> None
     assert positions[0]["avg_entry_price"] == filled["filled_avg_price"]
 
 
-def test_a_parsed_client_reads_positions(parsed: TradingClient) -> None:
+def test_a_parsed_client_reads_positions(parsed: Any) -> None:
     order = parsed.submit_order(market_buy())
     until(lambda: status_of(parsed, order.id) is OrderStatus.FILLED)
 
@@ -88,7 +85,7 @@ def test_a_parsed_client_reads_positions(parsed: TradingClient) -> None:
     assert [each.symbol for each in parsed.get_all_positions()] == ["AAPL"]
 
 
-def test_an_order_is_read_by_all_its_ids(raw: TradingClient) -> None:
+def test_an_order_is_read_by_all_its_ids(raw: Any) -> None:
     order = raw.submit_order(resting_buy(client_order_id="mine: ä/1"))
 
     until(lambda: raw.get_order_by_id(order["id"])["status"] == "new")
@@ -99,7 +96,7 @@ def test_an_order_is_read_by_all_its_ids(raw: TradingClient) -> None:
     assert raw.get_orders() == [by_id]
 
 
-def test_a_canceled_order_ends_canceled(parsed: TradingClient) -> None:
+def test_a_canceled_order_ends_canceled(parsed: Any) -> None:
     order = parsed.submit_order(resting_buy())
 
     assert parsed.cancel_order_by_id(order.id) is None
@@ -108,7 +105,7 @@ def test_a_canceled_order_ends_canceled(parsed: TradingClient) -> None:
     assert parsed.get_orders() == []
 
 
-def test_cancelling_a_final_order_names_its_state(parsed: TradingClient) -> None:
+def test_cancelling_a_final_order_names_its_state(parsed: Any) -> None:
     order = parsed.submit_order(market_buy())
     until(lambda: status_of(parsed, order.id) is OrderStatus.FILLED)
 
@@ -120,9 +117,7 @@ def test_cancelling_a_final_order_names_its_state(parsed: TradingClient) -> None
     assert refused.value.message == 'order is already in "filled" state'
 
 
-def test_cancel_all_answers_one_status_for_each_order(
-    raw: TradingClient, parsed: TradingClient
-) -> None:
+def test_cancel_all_answers_one_status_for_each_order(raw: Any, parsed: Any) -> None:
     ids = {raw.submit_order(resting_buy(symbol))["id"] for symbol in ("AAPL", "MSFT", "BRK.B")}
 
     answers = raw.cancel_orders()
@@ -134,7 +129,7 @@ def test_cancel_all_answers_one_status_for_each_order(
     assert parsed.cancel_orders() == []
 
 
-def test_lists_are_filtered_and_paged_by_submission(raw: TradingClient) -> None:
+def test_lists_are_filtered_and_paged_by_submission(raw: Any) -> None:
     placed = [raw.submit_order(resting_buy(symbol)) for symbol in ("AAPL", "MSFT", "AAPL", "F")]
     ids = [order["id"] for order in placed]
 
@@ -153,7 +148,7 @@ def test_lists_are_filtered_and_paged_by_submission(raw: TradingClient) -> None:
     assert [order["id"] for order in raw.get("/orders", bounds)] == [ids[2], ids[1]]
 
 
-def test_an_order_for_dollars_fills_to_nine_decimals(raw: TradingClient) -> None:
+def test_an_order_for_dollars_fills_to_nine_decimals(raw: Any) -> None:
     order = raw.submit_order(
         MarketOrderRequest(
             symbol="MSFT", notional=500, side=OrderSide.BUY, time_in_force=TimeInForce.DAY
@@ -170,7 +165,7 @@ def test_an_order_for_dollars_fills_to_nine_decimals(raw: TradingClient) -> None
     assert len(filled["filled_qty"].partition(".")[2]) <= 9
 
 
-def test_decimals_may_arrive_as_text(raw: TradingClient) -> None:
+def test_decimals_may_arrive_as_text(raw: Any) -> None:
     order = raw.post(
         "/orders",
         {
@@ -184,10 +179,10 @@ def test_decimals_may_arrive_as_text(raw: TradingClient) -> None:
     )
 
     assert (order["qty"], order["limit_price"]) == ("3", "1.5")
-    assert UUID(order["client_order_id"])
+    assert str(UUID(order["client_order_id"])) == order["client_order_id"]
 
 
-def test_an_unknown_order_is_404_and_a_malformed_id_422(raw: TradingClient) -> None:
+def test_an_unknown_order_is_404_and_a_malformed_id_422(raw: Any) -> None:
     unknown = str(uuid4())
 
     with pytest.raises(APIError, match=f"order not found for {unknown}") as missing:
@@ -201,7 +196,7 @@ def test_an_unknown_order_is_404_and_a_malformed_id_422(raw: TradingClient) -> N
     assert malformed.value.code == 40010001
 
 
-def test_another_account_sees_nothing_of_an_order(raw: TradingClient, broker: Any) -> None:
+def test_another_account_sees_nothing_of_an_order(raw: Any, broker: Any) -> None:
     order = raw.submit_order(resting_buy(client_order_id="secret"))
     other = f"o-{uuid4().hex[:8]}"
 

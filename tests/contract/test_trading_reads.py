@@ -2,10 +2,10 @@
 
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from alpaca.common.exceptions import APIError
-from alpaca.trading.client import TradingClient
 from alpaca.trading.enums import AssetClass, AssetExchange
 from alpaca.trading.requests import GetAssetsRequest, GetCalendarRequest
 
@@ -27,7 +27,7 @@ CRYPTO_ONLY = {"min_order_size", "min_trade_increment", "price_increment"}
 GONE = {"pattern_day_trader", "daytrade_count", "daytrading_buying_power"}
 
 
-def test_an_account_has_every_field_and_the_published_shape(raw: TradingClient) -> None:
+def test_an_account_has_every_field_and_the_published_shape(raw: Any) -> None:
     account = raw.get_account()
 
     check(TRADING, "/v2/account", account)
@@ -35,7 +35,7 @@ def test_an_account_has_every_field_and_the_published_shape(raw: TradingClient) 
     assert not GONE & set(account)
 
 
-def test_a_new_account_holds_ten_million_dollars_in_cash(parsed: TradingClient) -> None:
+def test_a_new_account_holds_ten_million_dollars_in_cash(parsed: Any) -> None:
     account = parsed.get_account()
 
     assert account.cash == account.equity == "10000000"
@@ -45,7 +45,7 @@ def test_a_new_account_holds_ten_million_dollars_in_cash(parsed: TradingClient) 
     assert account.status.value == "ACTIVE"
 
 
-def test_the_clock_is_open_and_in_new_york_time(raw: TradingClient, parsed: TradingClient) -> None:
+def test_the_clock_is_open_and_in_new_york_time(raw: Any, parsed: Any) -> None:
     clock = raw.get_clock()
 
     check(TRADING, "/v2/clock", clock)
@@ -54,7 +54,7 @@ def test_the_clock_is_open_and_in_new_york_time(raw: TradingClient, parsed: Trad
     assert parsed.get_clock().next_close > parsed.get_clock().timestamp
 
 
-def test_the_calendar_knows_holidays_and_early_closings(raw: TradingClient) -> None:
+def test_the_calendar_knows_holidays_and_early_closings(raw: Any) -> None:
     days = raw.get_calendar(GetCalendarRequest(start=date(2026, 11, 25), end=date(2026, 11, 30)))
 
     check(TRADING, "/v2/calendar", days)
@@ -66,20 +66,20 @@ def test_the_calendar_knows_holidays_and_early_closings(raw: TradingClient) -> N
     assert days[0]["settlement_date"] == "2026-11-27"
 
 
-def test_the_calendar_parses(parsed: TradingClient) -> None:
+def test_the_calendar_parses(parsed: Any) -> None:
     days = parsed.get_calendar(GetCalendarRequest(start=date(2026, 1, 5), end=date(2026, 1, 5)))
 
     assert [day.open.hour for day in days] == [9]
 
 
-def test_the_whole_calendar_is_answered_without_bounds(raw: TradingClient) -> None:
+def test_the_whole_calendar_is_answered_without_bounds(raw: Any) -> None:
     days = raw.get_calendar()
 
     assert days[0]["date"].startswith("1970-01")
     assert days[-1]["date"].startswith("2029-12")
 
 
-def test_assets_have_every_field_and_the_published_shape(raw: TradingClient) -> None:
+def test_assets_have_every_field_and_the_published_shape(raw: Any) -> None:
     assets = raw.get_all_assets()
 
     check(TRADING, "/v2/assets", assets)
@@ -89,7 +89,7 @@ def test_assets_have_every_field_and_the_published_shape(raw: TradingClient) -> 
         assert "easy_to_borrow" in asset
 
 
-def test_assets_parse_and_filter(parsed: TradingClient) -> None:
+def test_assets_parse_and_filter(parsed: Any) -> None:
     arca = parsed.get_all_assets(GetAssetsRequest(exchange=AssetExchange.ARCA))
     crypto = parsed.get_all_assets(GetAssetsRequest(asset_class=AssetClass.CRYPTO))
 
@@ -99,7 +99,7 @@ def test_assets_parse_and_filter(parsed: TradingClient) -> None:
 
 
 @pytest.mark.parametrize("symbol", ["AAPL", "BRK.B", "QWXYZ"])
-def test_an_asset_is_found_by_symbol_and_by_id(parsed: TradingClient, symbol: str) -> None:
+def test_an_asset_is_found_by_symbol_and_by_id(parsed: Any, symbol: str) -> None:
     by_symbol = parsed.get_asset(symbol)
     by_id = parsed.get_asset(by_symbol.id)
 
@@ -107,11 +107,11 @@ def test_an_asset_is_found_by_symbol_and_by_id(parsed: TradingClient, symbol: st
     assert by_symbol.symbol == symbol
 
 
-def test_one_asset_has_the_published_shape(raw: TradingClient) -> None:
+def test_one_asset_has_the_published_shape(raw: Any) -> None:
     check(TRADING, "/v2/assets/{symbol_or_asset_id}", raw.get_asset("MSFT"))
 
 
-def test_an_unknown_asset_is_404(raw: TradingClient) -> None:
+def test_an_unknown_asset_is_404(raw: Any) -> None:
     with pytest.raises(APIError) as refused:
         raw.get_asset("ZZZZ")
 
@@ -120,14 +120,14 @@ def test_an_unknown_asset_is_404(raw: TradingClient) -> None:
     assert refused.value.message == "asset not found for ZZZZ"
 
 
-def test_an_account_without_trades_has_no_positions(raw: TradingClient) -> None:
+def test_an_account_without_trades_has_no_positions(raw: Any) -> None:
     assert raw.get_all_positions() == []
     with pytest.raises(APIError, match="position does not exist") as refused:
         raw.get_open_position("AAPL")
     assert refused.value.status_code == 404
 
 
-def test_money_is_text_without_idle_zeros(raw: TradingClient) -> None:
+def test_money_is_text_without_idle_zeros(raw: Any) -> None:
     account = raw.get_account()
 
     for name in ("cash", "equity", "buying_power", "initial_margin", "sma"):

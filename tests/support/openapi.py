@@ -5,7 +5,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema import (  # type: ignore[import-untyped] # it has no stubs here
+    Draft202012Validator,
+    FormatChecker,
+)
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
@@ -23,7 +26,8 @@ def _spec(name: str) -> dict[str, Any]:
 @cache
 def _registry(name: str) -> Registry[Any]:
     resource = Resource.from_contents(_spec(name), default_specification=DRAFT202012)
-    return Registry().with_resource(f"urn:{name}", resource)
+    empty: Registry[Any] = Registry()
+    return empty.with_resource(f"urn:{name}", resource)
 
 
 def response_schema(name: str, path: str, method: str, status: int) -> dict[str, Any]:

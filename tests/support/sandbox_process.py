@@ -83,7 +83,7 @@ class SandboxProcess:
         self.data.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "sandbox", "--port", str(self.port)]
         with self._errors.open("a") as errors:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
                 [*command, "--data", str(self.data), *self._options],
                 cwd=ROOT,
                 stdout=subprocess.PIPE,

@@ -39,11 +39,11 @@ class StreamTimers:
     spread: float = 0.0
 
 
-class Unauthorized(Exception):  # noqa: N818 - Alpaca's own word
+class Unauthorized(Exception):
     """The stream does not accept the key pair."""
 
 
-class NotListening(Exception):  # noqa: N818 - the state, not a fault of ours
+class NotListening(Exception):
     """The stream accepted the keys and then did not confirm `trade_updates`."""
 
 

@@ -20,7 +20,7 @@ _Item = tuple[str, bytes, float]
 CAPACITY = 1024
 
 
-class Overflow(Exception):  # noqa: N818 - named for what happened, as in errors.py
+class Overflow(Exception):
     """The account's worker is too far behind; the message was not taken."""
 
 

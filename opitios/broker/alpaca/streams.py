@@ -135,10 +135,12 @@ class TradeUpdates:
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _begin(self, line: _Line) -> None:
+        starts_in = self._dice.uniform(0, self._timers.spread)
         while line.account_id in self._lines:
             await self._end(line.account_id)
+            starts_in = 0.0
         self._lines[line.account_id] = line
-        line.task = asyncio.create_task(self._keep(line))
+        line.task = asyncio.create_task(self._keep(line, starts_in))
 
     async def _end(self, account_id: str) -> None:
         line = self._lines.pop(account_id, None)
@@ -149,8 +151,8 @@ class TradeUpdates:
     async def _end_all(self) -> None:
         await asyncio.gather(*(self._end(account_id) for account_id in list(self._lines)))
 
-    async def _keep(self, line: _Line) -> None:
-        await asyncio.sleep(self._dice.uniform(0, self._timers.spread))
+    async def _keep(self, line: _Line, starts_in: float) -> None:
+        await asyncio.sleep(starts_in)
         while True:
             ending = await self._one_connection(line)
             self._note(line, ending)

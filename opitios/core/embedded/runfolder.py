@@ -178,6 +178,14 @@ def env_text(values: Mapping[str, str]) -> str:
     return "".join(f"{name}={_quoted(value)}\n" for name, value in values.items())
 
 
+def read_env(path: Path) -> dict[str, str]:
+    """Read what `env_text` wrote; {} where there is no file."""
+    if not path.exists():
+        return {}
+    pairs = (line.partition("=") for line in path.read_text().splitlines() if line)
+    return {name: value.strip("'") for name, _, value in pairs}
+
+
 def _quoted(value: str) -> str:
     # python-dotenv expands ${…} and cuts at " #" outside single quotes.
     return f"'{value}'" if any(sign in value for sign in ' #$"\\') else value

@@ -1,0 +1,127 @@
+"""Which data account is asked next: in turn, and past one that does not answer (R4)."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import TypeVar
+
+import structlog
+
+from accounts.models import Account
+from accounts.pool import PooledAccount, get_pool
+from opitios.broker.errors import AccessDenied, BrokerError, NotSent, Refused, Throttled
+from opitios.broker.port import DataPort
+from opitios.core import clock
+
+logger = structlog.get_logger("app")
+
+T = TypeVar("T")
+
+# Seconds after the question in which another account may still be asked. One call takes at most
+# 5 s (opitios.broker.alpaca.transport), so an answer or its absence comes within 7.
+TRY_SECONDS = 2.0
+LONGEST_SECONDS = TRY_SECONDS + 5.0
+
+# Seconds an account is asked last: a refused key is seldom mended sooner, the broker's budget of a
+# minute refills in seconds (alpaca-wire.md §2: a token bucket).
+REST_AFTER_DENIAL = 30.0
+REST_AFTER_THROTTLE = 5.0
+
+
+class NoDataAccount(Exception):
+    """No enabled account may read market data."""
+
+
+def may_another_answer(error: BrokerError) -> bool:
+    """Whether the failure is about the account or the connection, not about what was asked.
+
+    403 is about the account: its plan does not hold the feed.
+    """
+    return not isinstance(error, Refused) or error.http_status == HTTPStatus.FORBIDDEN
+
+
+def _rest_seconds(error: BrokerError) -> float:
+    match error:
+        case AccessDenied():
+            return REST_AFTER_DENIAL
+        case Throttled():
+            return error.retry_after_seconds or REST_AFTER_THROTTLE
+        case NotSent():
+            return REST_AFTER_THROTTLE
+        case _:
+            return 0.0
+
+
+class Router:
+    """Takes turns among the data accounts of this process. Safe to use from any thread."""
+
+    def __init__(self, accounts: Callable[[], Sequence[PooledAccount]]) -> None:
+        """`accounts()` is best first, as Pool.data_accounts gives them."""
+        self._accounts = accounts
+        self._turn = itertools.count()
+        self._resting: dict[str, float] = {}
+
+    def ask(self, read: Callable[[DataPort], T]) -> T:
+        """Read from the first account that answers.
+
+        Raises NoDataAccount; the BrokerError of a question that no account would answer otherwise;
+        else that of an account which might have.
+        """
+        failures: list[BrokerError] = []
+        until = clock.monotonic() + TRY_SECONDS
+        for account in self.in_turn():
+            try:
+                return read(account.data)
+            except BrokerError as error:
+                failures.append(error)
+                self._failed(account, error)
+                if not may_another_answer(error) or clock.monotonic() > until:
+                    break
+        raise _worst(failures)
+
+    def in_turn(self) -> list[PooledAccount]:
+        """List whom to ask, in this order: data accounts in turn, then master, then backup.
+
+        Those that lately refused come last. The sandbox invents prices: it is never asked where an
+        account of the real broker could be.
+        """
+        able = list(self._accounts())
+        real = [one for one in able if one.environment != Account.Environment.SANDBOX]
+        ordered = _rotated(real or able, next(self._turn))
+        now = clock.monotonic()
+        return sorted(ordered, key=lambda one: self._resting.get(one.account_id, 0.0) > now)
+
+    def _failed(self, account: PooledAccount, error: BrokerError) -> None:
+        self._resting[account.account_id] = clock.monotonic() + _rest_seconds(error)
+        logger.warning(
+            "a data account did not answer",
+            account_id=account.account_id,
+            outcome=error.outcome,
+            http_status=error.http_status,
+        )
+
+
+def _rotated(accounts: Sequence[PooledAccount], turn: int) -> list[PooledAccount]:
+    """Rotate each group of one type by `turn`; the groups keep their order."""
+    rotated: list[PooledAccount] = []
+    for _, members in itertools.groupby(accounts, key=lambda one: one.account_type):
+        group = list(members)
+        start = turn % len(group)
+        rotated += group[start:] + group[:start]
+    return rotated
+
+
+def _worst(failures: list[BrokerError]) -> Exception:
+    """Choose what to tell: an account that might have answered before one that would not."""
+    if not failures:
+        return NoDataAccount("no enabled account of type data, master or backup")
+    mending = [error for error in failures if not isinstance(error, Refused)]
+    refused = [error for error in failures if isinstance(error, Refused)]
+    if refused and not may_another_answer(refused[-1]):
+        return refused[-1]
+    return (mending or failures)[-1]
+
+
+def pool_router() -> Router:
+    """Make the router over this process's pool."""
+    return Router(get_pool().data_accounts)
