@@ -1,14 +1,13 @@
 """CPU of one order through a warm client: ours against stock alpaca-py.
 
 The broker answers from another process, so that only the client's work is counted. Both clients
-take turns within one run; the figure is the median of five rounds.
-Run it with `python -m benchmarks.upstream_call`.
+take turns within one run. Run by the bench as `python -m benchmarks.upstream_call`.
 """
 
 import asyncio
 import json
 import multiprocessing
-import statistics
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,13 +17,15 @@ from typing import Any
 
 from alpaca.trading.client import TradingClient
 
+from benchmarks.bench import Bench
+from benchmarks.cores import MEASURED
+from benchmarks.rows import Row, at_most, compared
 from opitios.broker.alpaca.endpoints import sandbox_endpoint
 from opitios.broker.alpaca.trading import AlpacaTrading
 from opitios.broker.alpaca.transport import Transport
 from opitios.broker.guard import PROCESS_SLOTS, Bulkhead, Guard
 from opitios.broker.port import Credentials
 
-ROUNDS = 5
 CALLS = 1000
 WARM_UP = 200
 # The row "one upstream call through a warm client, CPU vs stock alpaca-py" of the budgets.
@@ -61,23 +62,21 @@ ANSWER = dict.fromkeys(_NULLS) | {
 }
 
 
-def run() -> dict[str, Any]:
-    """Return the row: `value` is our CPU in microseconds a call, `rival` stock alpaca-py's."""
+def measure(bench: Bench) -> list[Row]:
+    """The row, measured in a process of its own. Raises BenchError."""
+    bench.tell("upstream_call_cpu: ours and stock alpaca-py in turns")
+    pairs = bench.measure(__name__, MEASURED, BENCH_ROUNDS=str(bench.effort.rounds))["pairs"]
+    name = "upstream_call_cpu"
+    return [compared(name=name, unit="us", pairs=pairs, budget=at_most(WANTED_RATIO))]
+
+
+def pairs_of(rounds: int) -> list[tuple[float, float]]:
+    """Measure so many rounds: our CPU in microseconds a call, and stock alpaca-py's."""
     with _broker() as origin:
         ours, stock = _our_call(origin), _stock_call(origin)
         for call in (ours, stock):
             _cpu_microseconds(call, WARM_UP)
-        rounds = [(_cpu_microseconds(ours), _cpu_microseconds(stock)) for _ in range(ROUNDS)]
-    ratio = statistics.median(own / rival for own, rival in rounds)
-    return {
-        "name": "upstream_call_cpu",
-        "value": round(statistics.median(own for own, _ in rounds), 1),
-        "unit": "us",
-        "rival": round(statistics.median(rival for _, rival in rounds), 1),
-        "ratio": round(ratio, 3),
-        "wanted": f"<= {WANTED_RATIO}",
-        "holds": ratio <= WANTED_RATIO,
-    }
+        return [(_cpu_microseconds(ours), _cpu_microseconds(stock)) for _ in range(rounds)]
 
 
 def _our_call(origin: str) -> Callable[[], object]:
@@ -159,4 +158,4 @@ def _content_length(head: bytes) -> int:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(run()) + "\n")
+    sys.stdout.write(json.dumps({"pairs": pairs_of(int(os.environ.get("BENCH_ROUNDS", "5")))}))

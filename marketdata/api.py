@@ -45,7 +45,6 @@ def stock_symbol(text: str) -> str:
     return text
 
 
-
 def feed_of(query: Mapping[str, str]) -> str:
     """Read `feed`. Raises Problem 400 naming the feeds there are."""
     feed = query.get("feed", DEFAULT_FEED)

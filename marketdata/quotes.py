@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import msgspec
 from cachetools import TTLCache
 
-from marketdata.routing import LONGEST_SECONDS, NoDataAccount, Router, pool_router
-from opitios.broker.errors import BrokerError, OutcomeUnknown, Refused
+from marketdata.routing import LONGEST_SECONDS, NoDataAccount, Router, pool_accounts
+from opitios.broker.errors import BrokerError, NotFound, OutcomeUnknown, Refused
 from opitios.broker.port import Answer, DataPort
 from opitios.core import clock
 from opitios.core.coalesce import Coalesced, Kept
@@ -114,7 +114,7 @@ class _Quotes(msgspec.Struct, frozen=True):
 
 
 def _parsed(body: Any, symbol: str) -> WireQuote | None:
-    """Take the symbol's quote out of `{"quotes": {…}}`; one the broker does not know is left out."""
+    """Take the symbol's quote out of `{"quotes": {…}}`, without it where it is not known."""
     quote = (msgspec.convert(body, _Quotes).quotes or {}).get(symbol)
     return None if quote is None else msgspec.convert(quote, WireQuote)
 
@@ -143,7 +143,7 @@ def _shown(
 
 def _translated(error: Exception, symbol: str) -> Problem:
     match error:
-        case Refused() if "symbol" in error.message:
+        case Refused() if isinstance(error, NotFound) or "invalid symbol" in error.message:
             return _unknown(symbol)
         case Refused():
             return _refusal(error)
@@ -174,4 +174,4 @@ def _refusal(error: Refused) -> Problem:
 @lru_cache(maxsize=1)
 def get_quotes() -> Quotes:
     """The quotes of this process."""
-    return Quotes(pool_router())
+    return Quotes(Router(pool_accounts))

@@ -12,6 +12,7 @@ from accounts.pool import PooledAccount, get_pool
 from opitios.broker.errors import AccessDenied, BrokerError, NotSent, Refused, Throttled
 from opitios.broker.port import DataPort
 from opitios.core import clock
+from opitios.core.errors import Problem, Reason
 
 logger = structlog.get_logger("app")
 
@@ -122,6 +123,9 @@ def _worst(failures: list[BrokerError]) -> Exception:
     return (mending or failures)[-1]
 
 
-def pool_router() -> Router:
-    """Make the router over this process's pool."""
-    return Router(get_pool().data_accounts)
+def pool_accounts() -> list[PooledAccount]:
+    """List this process's data accounts, best first. Raises Problem 503 while they are loaded."""
+    pool = get_pool()
+    if not pool.is_loaded:
+        raise Problem(Reason.UNAVAILABLE, "The accounts are being loaded.")
+    return pool.data_accounts()

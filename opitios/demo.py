@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 
 from opitios.core import ids
@@ -56,15 +56,15 @@ class Demo:
 
 def drawn(order: dict[str, Any]) -> RenderableType:
     """The order's timeline (api.md §3) as a table."""
-    table = Table(title=_headline(order), title_justify="left", show_edge=False)
+    table = Table(show_edge=False)
     table.add_column("stage")
     table.add_column("ms", justify="right")
-    table.add_column("since the stage before", justify="right")
+    table.add_column("of them since the last", justify="right")
     before = 0.0
     for step in order["timeline"]:
         table.add_row(step["stage"], f"{step['ms']:.1f}", f"+{step['ms'] - before:.1f}")
         before = step["ms"]
-    return table
+    return Group(_headline(order), table)
 
 
 def _headline(order: dict[str, Any]) -> str:

@@ -116,9 +116,8 @@ LANGUAGE_CODE = "en-us"
 USE_TZ = True
 TIME_ZONE = "UTC"
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / ".run" / "static"
-# From a clone the admin's files are served from the packages; production collects them.
-WHITENOISE_USE_FINDERS = config.demo
+# Served from the packages they come in: nothing to collect, and no admin without its styles.
+WHITENOISE_USE_FINDERS = True
 APPEND_SLASH = False
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = not (config.demo or config.debug)

@@ -16,6 +16,8 @@ from sandbox.updates import STREAM, render_authorization, render_error, render_l
 # A client this far behind is cut off, as a broker would.
 MAX_BACKLOG = 10_000
 MAX_MESSAGE_BYTES = 1 << 20
+# How long a closing socket waits for the client to agree.
+CLOSE_SECONDS = 1.0
 
 
 class Listener:
@@ -24,7 +26,9 @@ class Listener:
     def __init__(self, request: web.Request) -> None:
         self.request = request
         # Compression would cost more than the loopback saves.
-        self.socket = web.WebSocketResponse(compress=False, max_msg_size=MAX_MESSAGE_BYTES)
+        self.socket = web.WebSocketResponse(
+            compress=False, max_msg_size=MAX_MESSAGE_BYTES, timeout=CLOSE_SECONDS
+        )
         self.account_id: str | None = None
         self.is_listening = False
         self.outbox: asyncio.Queue[bytes] = asyncio.Queue(MAX_BACKLOG)

@@ -95,19 +95,21 @@ def _django_db_helper(django_db_setup: None, django_db_blocker: DjangoDbBlocker)
         connections.close_all()
 
 
+@pytest.fixture(scope="session")
+def server_url(pytestconfig: pytest.Config) -> str:
+    """A login of the session's Postgres that may create roles and databases."""
+    return pytestconfig.stash[SESSION].server_url
+
+
 @pytest.fixture
-def owner_connection(
-    pytestconfig: pytest.Config, django_db_setup: None
-) -> Iterator[psycopg.Connection[TupleRow]]:
+def owner_connection(django_db_setup: None) -> Iterator[psycopg.Connection[TupleRow]]:
     """The owner's connection to this worker's database, each statement its own transaction."""
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as connection:
         yield connection
 
 
 @pytest.fixture
-def application_connection(
-    pytestconfig: pytest.Config, django_db_setup: None
-) -> Iterator[psycopg.Connection[TupleRow]]:
+def application_connection(django_db_setup: None) -> Iterator[psycopg.Connection[TupleRow]]:
     """A connection as every process has it, each statement its own transaction."""
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
         yield connection

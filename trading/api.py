@@ -13,7 +13,7 @@ from accounts.access import AccountView, Permission, principal_of
 from accounts.paging import as_of, instant_of, limit_of, one_of, paged
 from accounts.pool import PooledAccount, get_pool
 from opitios.core import clock
-from opitios.core.errors import BrokerRefusal, Problem, Reason
+from opitios.core.errors import Problem, Reason
 from opitios.core.http import answer, bad_parameter, problem_answer, query_of, read_body
 from trading import orders, queries, shapes
 from trading.commands import SIDES, read_stock_order
@@ -171,30 +171,10 @@ def _placed(request: Request, account_id: str, accepted: Accepted) -> HttpRespon
 
 
 def _refused(request: Request, row: dict[str, Any], headers: Mapping[str, str]) -> HttpResponse:
-    refusal = row["refusal"] or {}
-    problem = Problem(
-        Reason.REJECTED,
-        str(refusal.get("message", "The broker rejected the order.")),
-        broker=refusal_from(refusal),
-        account_id=row["account_id"],
-        order_id=str(row["id"]),
-    )
-    response = problem_answer(problem, request._request)
+    response = problem_answer(shapes.rejection(row), request._request)
     for name, value in headers.items():
         response[name] = value
     return response
-
-
-def refusal_from(stored: Mapping[str, Any]) -> BrokerRefusal:
-    """Read what sender.py stored of a refusal; an asynchronous `rejected` event has no answer."""
-    known = {"http_status", "code", "message", "request_id"}
-    return BrokerRefusal(
-        http_status=stored.get("http_status") or 422,
-        code=stored.get("code"),
-        message=str(stored.get("message", "rejected by the broker")),
-        request_id=stored.get("request_id"),
-        extra={key: value for key, value in stored.items() if key not in known},
-    )
 
 
 def _preferred_wait(request: Request) -> int | None:

@@ -163,6 +163,9 @@ def decide(known: Known, report: Report) -> Change:
             patch["cancel_requested_at"] = None
         if known.status == LAPSED:
             patch["reason"] = alarm = LATE_ARRIVAL
+    elif not known.final and _is_later(known, report.order.get("updated_at")):
+        # The same word again, later: a word from in between must not overtake it.
+        patch["broker_updated_at"] = report.order["updated_at"]
     patch |= _new_fills(known, report.order)
     if known.final and known.status != LAPSED and "filled_qty" in patch:
         alarm = LATE_FILL
@@ -181,18 +184,22 @@ def _advances(known: Known, status: str, report: Report) -> bool:
     if known.final:
         # Only what lapsed here may turn out to live there (design.md §4, `lapsed`).
         return known.status == LAPSED
-    taken_back = report.event in _REQUEST_REJECTED and known.status in PENDING_WORDS
-    if is_final(status) or known.status in OURS or taken_back:
+    if is_final(status) or known.status in OURS:
         return True
-    return _is_later(known, status, report.order.get("updated_at"))
+    later = _is_later(known, report.order.get("updated_at"))
+    if later is not None:
+        return later
+    taken_back = report.event in _REQUEST_REJECTED and known.status in PENDING_WORDS
+    return taken_back or _rank(status) > _rank(known.status)
 
 
-def _is_later(known: Known, status: str, told: str | None) -> bool:
+def _is_later(known: Known, told: str | None) -> bool | None:
+    """Whether the broker said it after what we hold; None where its times cannot tell."""
     held = known.broker_updated_at
     # Times with an offset do not compare as text (alpaca-wire.md §1): then the rank decides.
     if told and held and told != held and told.endswith("Z") and held.endswith("Z"):
         return _instant(told) > _instant(held)
-    return _rank(status) > _rank(known.status)
+    return None
 
 
 def _rank(status: str) -> int:

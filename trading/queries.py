@@ -152,7 +152,7 @@ def order_detail(row: dict[str, Any]) -> dict[str, Any]:
     )
     return {
         **shapes.order_json(row),
-        "problem": row["refusal"],
+        "problem": shapes.problem_json(row),
         "timeline": timeline(row, attempts, fills),
         "attempts": [_attempt_json(attempt) for attempt in attempts],
         "executions": [_execution_json(fill) for fill in fills],

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
 from opitios.core import clock
+from opitios.core.errors import BrokerRefusal, Problem, Reason
 from trading.lifecycle import plain
 
 # The order of api.md §3, key for key.
@@ -68,6 +70,45 @@ def fold(entries: list[Mapping[str, Any]]) -> dict[str, Any]:
         state |= {key: value for key, value in entry["after"].items() if key in STORED_KEYS}
     last = entries[-1]
     return order_json({**state, "seq": last["seq"], "updated_at": last["recorded_at"]})
+
+
+def rejection(row: Mapping[str, Any]) -> Problem:
+    """Make the problem of a rejected order, in the broker's words.
+
+    An order refused after its acceptance (alpaca-wire.md §6, 13) has only its event, no answer.
+    """
+    stored: Mapping[str, Any] = row["refusal"] or {}
+    message = str(stored.get("message", "rejected by the broker"))
+    broker = BrokerRefusal(
+        http_status=stored.get("http_status") or HTTPStatus.UNPROCESSABLE_ENTITY,
+        code=stored.get("code"),
+        message=message,
+        request_id=stored.get("request_id"),
+        extra={key: value for key, value in stored.items() if key not in _OF_REFUSAL},
+    )
+    return Problem(
+        Reason.REJECTED,
+        message,
+        broker=broker,
+        account_id=row["account_id"],
+        order_id=str(row["id"]),
+    )
+
+
+def problem_json(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Write why an order ended without being sent or was refused; None for any other."""
+    if row["status"] == "rejected":
+        return rejection(row).body(None)
+    if row["reason"] is None:
+        return None
+    reason = next((each for each in Reason if each.slug == row["reason"]), None)
+    if reason is None:
+        return None
+    about = {"account_id": row["account_id"], "order_id": str(row["id"])}
+    return Problem(reason, **about).body(None)
+
+
+_OF_REFUSAL = frozenset({"http_status", "code", "message", "request_id"})
 
 
 def fill_json(row: Mapping[str, Any]) -> dict[str, Any]:

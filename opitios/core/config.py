@@ -63,6 +63,11 @@ class Timers(BaseModel):
     roster_poll: float = 1.0
     # Sockets of many accounts open spread over this long, not all at once.
     stream_spread: float = 2.0
+    # design.md §7: how late a client hears of an entry whose push was lost with Redis.
+    stream_poll: float = 1.0
+    # api.md §6: the beat of a client's socket, and how long it may stay without a token.
+    stream_heartbeat: float = 15.0
+    stream_auth: float = 5.0
 
 
 class Config(BaseSettings):

@@ -36,13 +36,18 @@ def answer_bytes(
     body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> HttpResponse:
     """Answer bytes that are JSON already."""
-    return HttpResponse(body, status=status, content_type=JSON, headers=headers)
+    response = HttpResponse(body, status=status, content_type=JSON, headers=headers)
+    # Without its length the server sends the body in chunks.
+    response["Content-Length"] = str(len(body))
+    return response
 
 
 def problem_answer(problem: Problem, request: HttpRequest) -> HttpResponse:
     """Write a refusal as problem+json, with Retry-After where waiting helps."""
     body = problem.body(getattr(request, "request_id", None))
-    response = HttpResponse(jsontext.dumps(body), status=body["status"], content_type=PROBLEM)
+    text = jsontext.dumps(body)
+    response = HttpResponse(text, status=body["status"], content_type=PROBLEM)
+    response["Content-Length"] = str(len(text))
     if body["status"] in {429, 503}:
         wait = problem.retry_after_seconds or 1
         response["Retry-After"] = str(max(1, round(wait)))

@@ -148,7 +148,8 @@ class Operation:
         return DONE
 
     def _welcome(self) -> int:
-        self._console.print(screen.addresses(read_env(self._run.handout)))
+        handout = read_env(self._run.handout)
+        self._console.print(screen.addresses(handout), markup=False, soft_wrap=True)
         return DONE
 
     def _refuse_second(self, asked: Asked) -> int:

@@ -20,7 +20,7 @@ PHASES = {
 }
 
 # How much of a log is worth a screen when something failed, in lines.
-TAIL_LINES = 25
+TAIL_LINES = 12
 
 
 class Steps:
@@ -67,12 +67,12 @@ class Steps:
 
 def failure(console: Console, why: str, logs: Iterable[Path]) -> None:
     """Say what went wrong, with the ends of the logs that tell more."""
-    console.print(f"[red]✗ {why}[/]", highlight=False)
+    console.print(f"✗ {why}", style="red", highlight=False, markup=False, soft_wrap=True)
     for log in logs:
         lines = tail(log, TAIL_LINES)
         if lines:
             console.rule(str(log), align="left", style="dim")
-            console.print("\n".join(lines), highlight=False, markup=False)
+            console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
 def tail(log: Path, lines: int) -> list[str]:
@@ -82,16 +82,18 @@ def tail(log: Path, lines: int) -> list[str]:
     return log.read_text(errors="replace").splitlines()[-lines:]
 
 
-def addresses(handout: Mapping[str, str]) -> RenderableType:
+def addresses(handout: Mapping[str, str]) -> str:
     """Where everything is, and who may sign in."""
-    table = Table(show_header=False, show_edge=False, box=None)
-    table.add_row("API", f"{handout['API_URL']}/api/v1/   docs: {handout['API_URL']}/api/docs")
-    table.add_row("Stream", handout["WS_URL"])
-    table.add_row("Admin", handout["ADMIN_URL"])
-    table.add_row("Staff", f"{handout['STAFF_USER']} / {handout['STAFF_PASSWORD']}")
-    table.add_row("Sandbox", handout["SANDBOX_URL"])
-    table.add_row("Tokens", "in .run/opitios.env")
-    return table
+    api, staff = handout["API_URL"], f"{handout['STAFF_USER']} / {handout['STAFF_PASSWORD']}"
+    return "\n".join(
+        (
+            f"API      {api}/api/v1/   (docs: {api}/api/docs)",
+            f"Stream   {handout['WS_URL']}",
+            f"Admin    {handout['ADMIN_URL']}   ({staff})",
+            f"Sandbox  {handout['SANDBOX_URL']}",
+            "Tokens   TOKEN_TRADER and TOKEN_ADMIN in .run/opitios.env",
+        )
+    )
 
 
 # Lines to paste into another terminal of this folder.

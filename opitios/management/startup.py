@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opitios.core import clock
-from opitios.core.embedded import postgres, redis, roles
+from opitios.core.embedded import ports, postgres, redis, roles
 from opitios.core.embedded.program import Program
 from opitios.core.embedded.runfolder import env_text, write_private
 from opitios.core.embedded.supervisor import Supervisor
@@ -107,9 +107,14 @@ class Startup:
 
         left = deadline - clock.monotonic()
         if not self.supervisor.wait_until(is_ready, seconds=left, every=0.5):
-            names = [program.name for program in self.stack.gateway()]
-            logs = [self.stack.run.log(name) for name in names]
-            raise StartupError(f"not ready after {READY_SECONDS:.0f} s: {seen[0]}", *logs)
+            why = f"not ready after {READY_SECONDS:.0f} s: {seen[0]}"
+            raise StartupError(why, *self._telling_logs())
+
+    def _telling_logs(self) -> list[Path]:
+        """The logs of programs that died meanwhile; where none did, those of the gateway."""
+        children = self.supervisor.children
+        died = [child.program.log for child in children if child.restarts]
+        return died or [program.log for program in self.stack.gateway()]
 
     def _wait_for(self, name: str, answers: Callable[[], bool]) -> None:
         if not self.supervisor.wait_until(answers, seconds=SERVER_SECONDS):
@@ -148,6 +153,8 @@ def look(stack: Stack, token: str) -> tuple[str, bool]:
     if answer.status != 200:  # noqa: PLR2004 - HTTP's own number
         return f"the pool answers {answer.status}: {json.dumps(answer.body)[:200]}", False
     found = readiness.judge(answer.body, expected(stack))
+    if not ports.listens(stack.addresses.ws):
+        return f"{found}, the stream does not answer yet", False
     return str(found), found.is_ready
 
 

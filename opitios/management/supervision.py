@@ -83,6 +83,7 @@ class Run:
             asked=self.asked.shown(),
             addresses=addresses.as_state(),
         )
+        self._state.write(run)
         return Stack(run, self.asked, run.secrets(), home, addresses)
 
     def _demonstrate(self, stack: Stack, handout: dict[str, str]) -> None:
@@ -95,7 +96,7 @@ class Run:
         except (demo.DemoError, NoAnswerError) as error:
             screen.failure(self.console, str(error), [])
         self.console.print()
-        self.console.print(screen.addresses(handout))
+        self.console.print(screen.addresses(handout), markup=False, soft_wrap=True)
         self.console.print()
         self.console.print(screen.EXAMPLES, markup=False, soft_wrap=True)
 

@@ -46,7 +46,8 @@ RING = Verifier([hs256()])
         "\ud800" * 3,
         f"{HEAD}.{BODY}.{part(b'x')}.{part(b'y')}.{part(b'z')}",
     ],
-    ids=lambda odd: repr(odd[-12:]),
+    # Not the text itself: it holds a signature that differs in every worker.
+    ids=lambda odd: f"{len(odd)} characters",
 )
 def test_another_shape_is_refused(odd: str) -> None:
     with refused():

@@ -80,7 +80,7 @@ EDIT = "UPDATE {entries} SET body = replace(body, 'entry 1', 'entry 7') WHERE {i
         ("ver-gone", "DELETE FROM {entries} WHERE {it} AND seq = 2", 2, "missing"),
         ("ver-last", "DELETE FROM {entries} WHERE {it} AND seq = 3", 3, "head says 3"),
         ("ver-none", "DELETE FROM {entries} WHERE {it}", 1, "head says 3"),
-        ("ver-head", "DELETE FROM {heads} WHERE {it}", 1, "head is missing"),
+        ("ver-head", "DELETE FROM {heads} WHERE {it}", 4, "head is gone"),
         ("ver-hash", "UPDATE {heads} SET hash = sha256('x') WHERE {it}", 4, "head"),
     ],
 )

@@ -58,12 +58,9 @@ def test_a_submit_answers_pending_new_with_every_field(raw: Any) -> None:
 def test_a_market_order_fills_and_becomes_a_position(raw: Any) -> None:
     placed = raw.submit_order(market_buy())
 
-    filled = until(
-        lambda: next(
-            (o for o in raw.get_orders(GetOrdersRequest(status=QueryOrderStatus.CLOSED))), None
-        )
-    )
+    until(lambda: raw.get_order_by_id(placed["id"])["status"] == "filled")
 
+    (filled,) = raw.get_orders(GetOrdersRequest(status=QueryOrderStatus.CLOSED))
     assert filled["id"] == placed["id"]
     assert filled["status"] == "filled"
     assert filled["filled_qty"] == "2"

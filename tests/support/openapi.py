@@ -27,7 +27,8 @@ def _spec(name: str) -> dict[str, Any]:
 def _registry(name: str) -> Registry[Any]:
     resource = Resource.from_contents(_spec(name), default_specification=DRAFT202012)
     empty: Registry[Any] = Registry()
-    return empty.with_resource(f"urn:{name}", resource)
+    registry: Registry[Any] = empty.with_resource(f"urn:{name}", resource)
+    return registry
 
 
 def response_schema(name: str, path: str, method: str, status: int) -> dict[str, Any]:

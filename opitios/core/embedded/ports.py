@@ -22,6 +22,15 @@ def is_free(port: int) -> bool:
     return True
 
 
+def listens(port: int) -> bool:
+    """Whether a server takes connections there now."""
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 def choose(wanted: int | None, *, key: str, avoid: Collection[int] = ()) -> int:
     """The wanted port where it is free, else another; `key` (hex) spreads clones over the range.
 

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from opitios.core.embedded.runfolder import RunFolderError
-from opitios.management.diagnosis import Finding, Level, Patient, examine
+from opitios.management.diagnosis.examination import examine
+from opitios.management.diagnosis.finding import Finding, Level, Patient
 
 ROOT = Path(__file__).resolve().parents[3]
 

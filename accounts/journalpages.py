@@ -1,0 +1,217 @@
+"""The journal explorer: entries, their proof, and the verdict over a whole journal."""
+
+import uuid
+from typing import Any
+
+import orjson
+from django.contrib import admin, messages
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter, TextFilter
+from unfold.decorators import action
+from unfold.paginator import InfinitePaginator
+
+from accounts import journal, pages
+from accounts.models import JournalEntry, JournalHead
+
+# api.md §8. A select over the table would read all of it to find its kinds.
+KINDS = (
+    "order.queued", "order.denied", "order.submitting", "order.unknown", "order.lapsed",
+    "order.cancel_requested", "order.pending_new", "order.accepted", "order.new",
+    "order.partial_fill", "order.fill", "order.pending_cancel", "order.canceled", "order.expired",
+    "order.replaced", "order.rejected", "order.done_for_day", "account.suspended",
+    "account.resumed", "account.quarantined", "account.released", "account.key_replaced",
+)  # fmt: skip
+
+
+class AccountFilter(TextFilter):  # type: ignore[misc] # unfold ships no types
+    """One account's rows, by its exact id: a list of a thousand accounts would be of no use."""
+
+    title = "account"
+    parameter_name = "account"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the account's rows."""
+        value = self.value()
+        return queryset.filter(account_id=value.strip()) if value else queryset
+
+
+class KindFilter(DropdownFilter):  # type: ignore[misc] # unfold ships no types
+    """Entries of one kind."""
+
+    title = "kind"
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """List the kinds there are."""
+        return [(kind, kind) for kind in KINDS]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the kind's entries."""
+        value = self.value()
+        return queryset.filter(kind=value) if value else queryset
+
+
+class VerifiesJournal:
+    """Gives an object's page the button that proves its journal."""
+
+    actions_detail = ("verify_journal",)
+
+    def journal_of(self, row: Any) -> str:
+        """Name the journal of the object."""
+        raise NotImplementedError
+
+    @action(  # type: ignore[untyped-decorator] # unfold ships no types
+        description="Verify this journal", url_path="verify", icon="verified", permissions=["view"]
+    )
+    def verify_journal(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Walk the whole journal and say whether it holds, or which entry does not."""
+        row = self.get_object(request, object_id)  # type: ignore[attr-defined] # a ModelAdmin
+        if row is None or not JournalHead.objects.filter(pk=self.journal_of(row)).exists():
+            raise Http404
+        verdict = journal.verify(self.journal_of(row))
+        say = messages.success if verdict.ok else messages.error
+        say(request, told(verdict))
+        opts = self.opts  # type: ignore[attr-defined] # a ModelAdmin
+        back = reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[object_id])
+        return HttpResponseRedirect(back)
+
+
+def told(verdict: journal.Verdict) -> str:
+    """Say a verdict in one sentence."""
+    if verdict.ok:
+        return f"The journal of {verdict.account_id} holds: {verdict.entries} entries verified."
+    return (
+        f"The journal of {verdict.account_id} does NOT hold: entry {verdict.first_bad_seq}, "
+        f"{verdict.why}."
+    )
+
+
+class JournalAdmin(VerifiesJournal, pages.ReadOnlyAdmin):
+    """One row a journal: its last number and hash."""
+
+    list_display = ("account_id", "seq", "shown_hash", "entries")
+    search_fields = ("account_id",)
+    fields = (("account_id", "seq"), "shown_hash", "entries")
+
+    def journal_of(self, row: JournalHead) -> str:
+        """Name the journal."""
+        return row.account_id
+
+    @admin.display(description="hash")
+    def shown_hash(self, row: JournalHead) -> SafeString | str:
+        """The hash of the last entry."""
+        return pages.code(bytes(row.hash).hex())
+
+    @admin.display(description="entries")
+    def entries(self, row: JournalHead) -> SafeString:
+        """Where the entries are."""
+        query = f"?account={row.account_id}"
+        return pages.link("Show its entries", "accounts_journalentry_changelist", query=query)
+
+
+class JournalEntryAdmin(VerifiesJournal, pages.ReadOnlyAdmin):
+    """The entries of all journals, newest first."""
+
+    list_display = ("name", "account_id", "kind", "recorded", "actor", "became", "order")
+    list_display_links = ("name",)
+    # Newest first by the table's own number: no other order has an index over all accounts.
+    ordering = ("-id",)
+    sortable_by = ()
+    paginator = InfinitePaginator
+    list_filter = (AccountFilter, KindFilter, ("recorded_at", RangeDateTimeFilter))
+    search_fields = ("account_id",)
+    search_help_text = "Account id, our order id, or a kind such as order.fill"
+    fieldsets = (
+        (
+            "Entry",
+            {
+                "fields": (
+                    ("account_id", "seq", "kind"),
+                    ("recorded", "occurred", "actor"),
+                    ("order", "request_id", "canon"),
+                )
+            },
+        ),
+        ("Proof", {"fields": ("shown_prev_hash", "shown_hash")}),
+        ("Body", {"fields": ("content",)}),
+    )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[JournalEntry], search_term: str
+    ) -> tuple[QuerySet[JournalEntry], bool]:
+        """Find by whole values only: each of them has an index, a part of one has none."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        try:
+            return queryset.filter(order_id=uuid.UUID(term)), False
+        except ValueError:
+            return queryset.filter(Q(account_id=term) | Q(kind=term)), False
+
+    def journal_of(self, row: JournalEntry) -> str:
+        """Name the journal that an entry's page verifies."""
+        return row.account_id
+
+    @admin.display(description="entry")
+    def name(self, entry: JournalEntry) -> str:
+        """The entry's number in its journal."""
+        return f"#{entry.seq}"
+
+    @admin.display(description="recorded")
+    def recorded(self, entry: JournalEntry) -> SafeString | str:
+        """When the database numbered and hashed it."""
+        return pages.instant(entry.recorded_at)
+
+    @admin.display(description="occurred")
+    def occurred(self, entry: JournalEntry) -> str:
+        """When it happened, in the words of whoever told."""
+        return str(_body(entry).get("occurred_at") or pages.NOTHING)
+
+    @admin.display(description="actor")
+    def actor(self, entry: JournalEntry) -> str:
+        """Who did it, and for whom."""
+        actor = _body(entry).get("actor") or {}
+        behalf = actor.get("on_behalf_of") or {}
+        name = str(actor.get("name") or pages.NOTHING)
+        return f"{name} for {behalf['sub']}" if behalf.get("sub") not in {None, name} else name
+
+    @admin.display(description="after")
+    def became(self, entry: JournalEntry) -> str:
+        """The state it left behind, where it left one."""
+        after = _body(entry).get("after") or {}
+        return str(after.get("status") or pages.NOTHING)
+
+    @admin.display(description="order")
+    def order(self, entry: JournalEntry) -> SafeString | str:
+        """The order it is about."""
+        if entry.order_id is None:
+            return pages.NOTHING
+        return pages.link(str(entry.order_id), "trading_order_change", entry.order_id)
+
+    @admin.display(description="request")
+    def request_id(self, entry: JournalEntry) -> SafeString | str:
+        """The request that caused it."""
+        return pages.code((_body(entry).get("request") or {}).get("request_id"))
+
+    @admin.display(description="prev hash")
+    def shown_prev_hash(self, entry: JournalEntry) -> SafeString | str:
+        """The hash of the entry before it."""
+        return pages.code(bytes(entry.prev_hash).hex())
+
+    @admin.display(description="hash")
+    def shown_hash(self, entry: JournalEntry) -> SafeString | str:
+        """Its own."""
+        return pages.code(bytes(entry.hash).hex())
+
+    @admin.display(description="as it was hashed, indented")
+    def content(self, entry: JournalEntry) -> SafeString:
+        """The whole body."""
+        return pages.pretty(_body(entry))
+
+
+def _body(entry: JournalEntry) -> dict[str, Any]:
+    told: dict[str, Any] = orjson.loads(entry.body)
+    return told

@@ -1,0 +1,1 @@
+"""Figures against rivals: `make bench`. README.md says what is measured, and how."""

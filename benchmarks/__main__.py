@@ -1,0 +1,64 @@
+"""`python -m benchmarks`: JSON lines on stdout, progress on stderr."""
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping
+
+from rich.console import Console
+
+from benchmarks import order_accepted, order_stages, upstream_call
+from benchmarks.bench import Bench, BenchError, Effort, prepared
+from benchmarks.rows import Row
+from opitios.core import clock
+from opitios.core.embedded.homes import HomeError
+from opitios.core.embedded.supervisor import StopAskedError
+
+BENCHES: Mapping[str, Callable[[Bench], list[Row]]] = {
+    "order_accepted": order_accepted.run,
+    "upstream_call_cpu": upstream_call.measure,
+    "order_stages": order_stages.run,
+}
+
+FULL = Effort(rounds=5, seconds=4.0, orders=200)
+QUICK = Effort(rounds=1, seconds=1.0, orders=20)
+
+DONE, FAILED = 0, 1
+
+
+def main() -> int:
+    """Measure what was asked for; the exit code says whether everything could be measured."""
+    asked = _asked()
+    console = Console(stderr=True, highlight=False)
+    began = clock.monotonic()
+
+    def tell(what: str) -> None:
+        console.print(f"[dim]{clock.monotonic() - began:6.1f} s[/] {what}", markup=True)
+
+    try:
+        with prepared(QUICK if asked.quick else FULL, tell) as bench:
+            for name in asked.only or BENCHES:
+                _say(BENCHES[name](bench))
+    except (BenchError, HomeError, StopAskedError) as error:
+        console.print(f"✗ {error or 'stopped'}", style="red", markup=False)
+        return FAILED
+    return DONE
+
+
+def _say(rows: list[Row]) -> None:
+    for row in rows:
+        sys.stdout.write(json.dumps(row.as_json()) + "\n")
+    sys.stdout.flush()
+
+
+def _asked() -> Namespace:
+    parser = ArgumentParser(
+        prog="python -m benchmarks", description="Measure Opitios against rivals on this machine."
+    )
+    parser.add_argument("--only", action="append", choices=BENCHES, help="this bench alone")
+    parser.add_argument("--quick", action="store_true", help="one short round: a try, no figure")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""Load on the endpoint that takes orders: keep-alive clients in one process of their own.
+
+Each client sends its next order when the answer to the last one is whole. Nothing is parsed beyond
+status and length, so that one core of clients is never what is measured.
+Run by the bench as `python -m benchmarks.load`, told by its environment.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count, cycle
+from urllib.parse import urlsplit
+
+import uvloop
+
+from benchmarks.rows import percentile
+
+BODY = (
+    b'{"symbol":"AAPL","side":"buy","type":"limit","qty":"10","limit_price":"187.25",'
+    b'"time_in_force":"day","tags":{"strategy":"mr-7","trader":"jdoe"}}'
+)
+
+_END = b"\r\n\r\n"
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the clients did in the measured time. `odd` are answers that are no 202."""
+
+    until: float
+    accepted: int = 0
+    odd: list[str] = field(default_factory=list)
+    seconds_each: list[float] = field(default_factory=list)
+
+
+class Client(asyncio.Protocol):
+    """One connection with one order under way."""
+
+    def __init__(self, orders: Iterator[bytes], tally: Tally) -> None:
+        self._orders, self._tally = orders, tally
+        self._heard = b""
+        self.done = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the first order."""
+        self._transport = transport
+        self._send()
+
+    def data_received(self, data: bytes) -> None:
+        """Count a whole answer, and send the next order while there is time."""
+        self._heard += data
+        head, found, body = self._heard.partition(_END)
+        if not found or len(body) < content_length(head):
+            return
+        self._heard = b""
+        now = time.perf_counter()
+        self._note(head, body, now)
+        if now < self._tally.until:
+            self._send()
+        else:
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End; an answer that never came is an odd one."""
+        if time.perf_counter() < self._tally.until:
+            self._tally.odd.append(f"connection lost: {exc}")
+        self.done.set_result(None)
+
+    def _send(self) -> None:
+        self._sent_at = time.perf_counter()
+        self._transport.write(next(self._orders))  # type: ignore[attr-defined] # a socket's
+
+    def _note(self, head: bytes, body: bytes, now: float) -> None:
+        if head.startswith(b"HTTP/1.1 202"):
+            self._tally.accepted += 1
+            self._tally.seconds_each.append(now - self._sent_at)
+        else:
+            self._tally.odd.append((head.partition(b"\r\n")[0] + b" " + body).decode())
+
+
+def content_length(head: bytes) -> int:
+    """Read the length of the body out of a lower-case head, as this server writes it."""
+    _, _, rest = head.partition(b"content-length: ")
+    return int(rest.partition(b"\r\n")[0])
+
+
+def orders(address: str, token: str, accounts: list[str]) -> Iterator[bytes]:
+    """Write requests for ever, each with a key of its own, account after account."""
+    # Keys of this process never meet those of another one.
+    key = f"{os.getpid()}-{time.time_ns()}"
+    for number, account in zip(count(), cycle(accounts), strict=False):
+        head = (
+            f"POST /api/v1/accounts/{account}/orders/stocks HTTP/1.1\r\nHost: {address}\r\n"
+            f"Authorization: Bearer {token}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(BODY)}\r\nIdempotency-Key: {key}-{number}\r\n\r\n"
+        )
+        yield head.encode() + BODY
+
+
+async def run(url: str, clients: int, seconds: float, requests: Iterator[bytes]) -> Tally:
+    """Load for so many seconds, and wait for the answers that are still out."""
+    address = urlsplit(url)
+    loop = asyncio.get_running_loop()
+    tally = Tally(until=time.perf_counter() + seconds)
+    made = [
+        await loop.create_connection(lambda: Client(requests, tally), address.hostname, address.port)
+        for _ in range(clients)
+    ]
+    await asyncio.gather(*(client.done for _, client in made))
+    return tally
+
+
+def main() -> None:
+    """Load as the environment says, and print one object."""
+    accounts = os.environ["BENCH_ACCOUNTS"].split(",")
+    url, seconds = os.environ["BENCH_URL"], float(os.environ["BENCH_SECONDS"])
+    requests = orders(urlsplit(url).netloc, os.environ["BENCH_TOKEN"], accounts)
+    began, cpu = time.perf_counter(), time.process_time()
+    tally = uvloop.run(run(url, int(os.environ["BENCH_CLIENTS"]), seconds, requests))
+    took = time.perf_counter() - began
+    said = {
+        "per_second": tally.accepted / took,
+        "cpu_share": (time.process_time() - cpu) / took,
+        "p50_ms": percentile(tally.seconds_each, 50) * 1000 if tally.accepted else None,
+        "p99_ms": percentile(tally.seconds_each, 99) * 1000 if tally.accepted else None,
+        "odd": len(tally.odd),
+        "first_odd": tally.odd[:1],
+    }
+    sys.stdout.write(json.dumps(said))
+
+
+if __name__ == "__main__":
+    main()

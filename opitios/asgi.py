@@ -1,0 +1,26 @@
+"""The stream process: client WebSockets and nothing else, under uvicorn."""
+
+import logging
+import os
+import signal
+
+from opitios.core.embedded.child import die_with_parent
+
+die_with_parent(signal.SIGKILL)
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opitios.settings")
+os.environ.setdefault("OPITIOS_ROLE", "stream")
+
+import django  # noqa: E402 - after the environment is set
+
+django.setup(set_prefix=False)
+
+from streaming import routing  # noqa: E402 - after Django is set up
+
+# uvicorn writes each handshake's path with its query, where a careless client may put a token: our
+# own access line has no query. What it warns of goes through our renderer.
+for _name in ("uvicorn", "uvicorn.error"):
+    logging.getLogger(_name).handlers.clear()
+    logging.getLogger(_name).propagate = True
+logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+
+application = routing.application()

@@ -1,0 +1,1 @@
+"""What `doctor` looks at. Each check says what it found, and what to do where that is not good."""

@@ -1,0 +1,240 @@
+"""The grammar of `/ws/v1/stream` (api.md §6): what clients may write, and every frame we write.
+
+Pure: text in, commands out; messages in, frames out. Every frame is one JSON array in text.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from opitios.core import jsontext
+
+Message = Mapping[str, Any]
+
+# All accounts of the token.
+EVERYTHING = "*"
+
+# A fleet twice the size that design.md is made for.
+MAX_ACCOUNTS = 2000
+
+# Channels of market data; they come with the process that listens to the market.
+MARKET_CHANNELS = ("trades", "quotes", "bars", "option_trades", "option_quotes")
+
+
+class Close(IntEnum):
+    """Why we end a socket."""
+
+    INTERNAL = 1011
+    TOO_SLOW = 4008
+    TOKEN = 4401
+    NO_AUTH = 4408
+    TOO_MANY = 4429
+
+
+class Code(IntEnum):
+    """Error codes: Alpaca's up to 500, ours from 4403 on."""
+
+    SYNTAX = 400
+    NOT_AUTHENTICATED = 401
+    AUTH_FAILED = 402
+    ALREADY_AUTHENTICATED = 403
+    AUTH_TIMEOUT = 404
+    LIMIT = 405
+    NOT_AVAILABLE = 410
+    INTERNAL = 500
+    FORBIDDEN = 4403
+    NO_SUCH_ACCOUNT = 4404
+    TOO_MANY = 4429
+
+
+# Alpaca's words are kept verbatim: clients compare them.
+WORDS: Mapping[Code, str] = {
+    Code.SYNTAX: "invalid syntax",
+    Code.NOT_AUTHENTICATED: "not authenticated",
+    Code.AUTH_FAILED: "auth failed",
+    Code.ALREADY_AUTHENTICATED: "already authenticated",
+    Code.AUTH_TIMEOUT: "auth timeout",
+    Code.LIMIT: "symbol limit exceeded",
+    Code.NOT_AVAILABLE: "invalid subscribe action for this feed",
+    Code.INTERNAL: "internal error",
+    Code.FORBIDDEN: "permission missing",
+    Code.NO_SUCH_ACCOUNT: "no such account",
+    Code.TOO_MANY: "too many frames",
+}
+
+
+class Refusal(Exception):
+    """A client's message is not followed, and why. `detail` never repeats what the client wrote."""
+
+    def __init__(self, code: Code, detail: str | None = None) -> None:
+        super().__init__(WORDS[code])
+        self.code, self.detail = code, detail
+
+    def as_json(self) -> dict[str, Any]:
+        """The `error` message."""
+        told = {"T": "error", "code": int(self.code), "msg": WORDS[self.code]}
+        return told if self.detail is None else {**told, "detail": self.detail}
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """Sign in, or renew in place."""
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Follow the orders of these accounts, or of EVERYTHING."""
+
+    orders: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """Follow these accounts no more."""
+
+    orders: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListAll:
+    """Say what is subscribed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Say that you are there."""
+
+
+# What only a signed-in client may ask.
+Command = Subscribe | Unsubscribe | ListAll | Ping
+
+
+def read_command(text: str) -> Auth | Command:
+    """Read one text frame of a client. Raises Refusal."""
+    try:
+        body = jsontext.read_object(text.encode())
+    except jsontext.Unreadable as error:
+        raise Refusal(Code.SYNTAX, f"{error}") from error
+    action = body.pop("action", None)
+    read = _ACTIONS.get(action) if isinstance(action, str) else None
+    if read is None:
+        raise Refusal(Code.SYNTAX, f"action is one of {', '.join(_ACTIONS)}")
+    # An explicit null means absent (api.md §1).
+    return read({name: value for name, value in body.items() if value is not None})
+
+
+def _auth(body: Mapping[str, Any]) -> Auth:
+    _only(body, ("token",))
+    if not _is_text(body.get("token")):
+        raise Refusal(Code.SYNTAX, "auth needs a token")
+    return Auth(body["token"])
+
+
+def _subscribe(body: Mapping[str, Any]) -> Subscribe:
+    _only(body, ("orders", "after", *MARKET_CHANNELS))
+    if "after" in body:
+        raise Refusal(Code.NOT_AVAILABLE, "replay with `after` is not available yet")
+    return Subscribe(_channels(body))
+
+
+def _unsubscribe(body: Mapping[str, Any]) -> Unsubscribe:
+    _only(body, ("orders", *MARKET_CHANNELS))
+    return Unsubscribe(_channels(body))
+
+
+def _list(body: Mapping[str, Any]) -> ListAll:
+    _only(body, ())
+    return ListAll()
+
+
+def _ping(body: Mapping[str, Any]) -> Ping:
+    _only(body, ())
+    return Ping()
+
+
+def _channels(body: Mapping[str, Any]) -> tuple[str, ...]:
+    if not body:
+        raise Refusal(Code.SYNTAX, "name at least one channel")
+    lists = {name: _items(value) for name, value in body.items()}
+    if any(lists.get(name) for name in MARKET_CHANNELS):
+        raise Refusal(Code.NOT_AVAILABLE, "market data is not available yet: subscribe to orders")
+    orders = lists.get("orders", ())
+    if len(orders) > MAX_ACCOUNTS:
+        raise Refusal(Code.LIMIT, f"at most {MAX_ACCOUNTS} accounts in one message")
+    if EVERYTHING in orders and len(orders) > 1:
+        raise Refusal(Code.SYNTAX, f"{EVERYTHING} stands alone")
+    return orders
+
+
+def _items(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(map(_is_text, value)):
+        raise Refusal(Code.SYNTAX, "a channel is a list of strings")
+    # Twice is once; the order stays.
+    return tuple(dict.fromkeys(value))
+
+
+def _only(body: Mapping[str, Any], allowed: Iterable[str]) -> None:
+    if not body.keys() <= set(allowed):
+        raise Refusal(Code.SYNTAX, f"only these keys stand here: {', '.join(('action', *allowed))}")
+
+
+def _is_text(value: Any) -> bool:
+    # A Number is text of ours, not of the client.
+    return isinstance(value, str) and not isinstance(value, jsontext.Number)
+
+
+_ACTIONS: Mapping[str, Callable[[Mapping[str, Any]], Auth | Command]] = {
+    "auth": _auth,
+    "subscribe": _subscribe,
+    "unsubscribe": _unsubscribe,
+    "list": _list,
+    "ping": _ping,
+}
+
+
+class Frame(NamedTuple):
+    """One text frame, encoded once for all its receivers; `size` in bytes."""
+
+    text: str
+    size: int
+
+
+def frame(messages: Iterable[Message]) -> Frame:
+    """Encode messages as one frame."""
+    raw = jsontext.dumps(list(messages))
+    return Frame(raw.decode(), len(raw))
+
+
+def success(word: str) -> Frame:
+    """Encode `connected`, `authenticated` or `pong`."""
+    return frame([{"T": "success", "msg": word}])
+
+
+def subscription(orders: Iterable[str]) -> Frame:
+    """Encode everything a socket follows: complete lists, after each change and on `list`."""
+    lists: dict[str, list[str]] = {name: [] for name in MARKET_CHANNELS}
+    return frame([{"T": "subscription", "orders": sorted(orders), **lists}])
+
+
+def snapshots(numbers: Mapping[str, int]) -> Frame:
+    """Encode from which journal number each account's stream goes on: `seq` + 1 comes next."""
+    told = ({"T": "snapshot", "account_id": name, "seq": seq} for name, seq in numbers.items())
+    return frame(told)
+
+
+def expiring(seconds: int) -> Frame:
+    """Encode the notice that the token ends soon."""
+    return frame([{"T": "token", "expires_in": seconds}])
+
+
+def heartbeat(at: str, accounts: Mapping[str, int]) -> Frame:
+    """Encode a beat with the accounts that moved since the last one."""
+    return frame([{"T": "heartbeat", "at": at, "accounts": accounts}])
+
+
+def update(message: Message, *, sent_at: str) -> Frame:
+    """Encode one journal entry's message, stamped as it leaves (RFC 3339)."""
+    return frame([{**message, "sent_at": sent_at}])

@@ -1,0 +1,67 @@
+"""Where the stream process answers: one path for sockets, nothing for HTTP."""
+
+from typing import Any
+
+import structlog
+from channels.routing import ProtocolTypeRouter
+
+from accounts import tokens
+from opitios.core import ids, jsontext
+from opitios.core.errors import Problem, Reason
+from opitios.core.http import PROBLEM
+from streaming import auth
+from streaming.consumers import Event, Receive, Send, StreamConsumer
+from streaming.hub import get_hub
+
+logger = structlog.get_logger("app")
+
+STREAM_PATH = "/ws/v1/stream"
+
+_stream = StreamConsumer.as_asgi()
+
+
+async def websocket(scope: Event, receive: Receive, send: Send) -> None:
+    """Serve the stream's path; every other handshake is answered 404."""
+    if scope["path"] == STREAM_PATH:
+        await _stream(scope, receive, send)
+    else:
+        await not_found(scope, receive, send)
+
+
+async def not_found(scope: Event, receive: Receive, send: Send) -> None:
+    """Answer 404 as a problem; a server that cannot answer a handshake so says 403."""
+    kind = "http.response"
+    if scope["type"] == "websocket":
+        if "websocket.http.response" not in scope.get("extensions", {}):
+            await send({"type": "websocket.close"})
+            return
+        kind = "websocket.http.response"
+    request_id = ids.request_id(auth.header(scope["headers"], b"x-request-id"))
+    problem = Problem(Reason.NOT_FOUND, f"Here is only the WebSocket {STREAM_PATH}.")
+    headers = [(b"content-type", PROBLEM.encode()), (b"x-request-id", request_id.encode())]
+    body = jsontext.dumps(problem.body(request_id))
+    headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": f"{kind}.start", "status": problem.status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": body})
+
+
+async def lifespan(scope: Event, receive: Receive, send: Send) -> None:
+    """Start the hub with the server and stop it after the last socket has gone."""
+    await receive()
+    try:
+        # A process that cannot judge tokens must not start.
+        tokens.verifier()
+    except tokens.BadTokenKeys as error:
+        await send({"type": "lifespan.startup.failed", "message": str(error)})
+        return
+    get_hub().start()
+    logger.info("the stream process is ready")
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await get_hub().stop()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+def application() -> Any:
+    """Make the ASGI application of the stream process."""
+    return ProtocolTypeRouter({"http": not_found, "websocket": websocket, "lifespan": lifespan})

@@ -1,0 +1,104 @@
+"""What one socket is allowed and follows: commands in, changes at the hub and answers out."""
+
+from collections.abc import Iterable
+
+from accounts.access import NO_SUCH_ACCOUNT
+from accounts.tokens import Permission, Principal
+from streaming import auth, protocol
+from streaming.buffer import Outbox
+from streaming.hub import Hub, UnknownAccount, Unreachable
+from streaming.protocol import (
+    EVERYTHING,
+    Code,
+    Command,
+    ListAll,
+    Ping,
+    Refusal,
+    Subscribe,
+    Unsubscribe,
+)
+
+
+class Session:
+    """One client's rights and subscriptions, from its sign-in to its end."""
+
+    def __init__(self, hub: Hub, socket: Outbox) -> None:
+        self._hub, self._socket = hub, socket
+        self.principal: Principal | None = None
+        self.accounts: set[str] = set()
+
+    def sign_in(self, token: str) -> Principal:
+        """Sign in, or renew in place: what the new token does not allow is followed no more.
+
+        Raises Refusal, which changes nothing.
+        """
+        principal = auth.verified(token)
+        if self.principal is not None and principal.sub != self.principal.sub:
+            raise Refusal(Code.ALREADY_AUTHENTICATED, "another subject needs another socket")
+        self.principal = principal
+        self._hub.enter(self._socket)
+        self._socket.put(protocol.success("authenticated"))
+        lost = {name for name in self.accounts if not _may_follow(principal, name)}
+        if lost:
+            self._drop(lost)
+            self._tell()
+        return principal
+
+    async def obey(self, command: Command) -> None:
+        """Follow a command of a signed-in client. Raises Refusal, which changes nothing."""
+        principal = self.principal
+        if principal is None:
+            raise Refusal(Code.NOT_AUTHENTICATED)
+        match command:
+            case Subscribe(orders):
+                await self._subscribe(principal, orders)
+            case Unsubscribe(orders):
+                self._drop(self.accounts if EVERYTHING in orders else orders)
+                self._tell()
+            case ListAll():
+                self._tell()
+            case Ping():
+                self._socket.put(protocol.success("pong"))
+
+    def leave(self) -> None:
+        """Forget this socket everywhere."""
+        self._hub.leave(self._socket, self.accounts)
+
+    async def _subscribe(self, principal: Principal, orders: tuple[str, ...]) -> None:
+        """Judge every account before any is followed: 4404 before 4403, as in REST (api.md §1)."""
+        if not all(principal.holds(name) for name in orders if name != EVERYTHING):
+            raise Refusal(Code.NO_SUCH_ACCOUNT, NO_SUCH_ACCOUNT)
+        try:
+            named = await self._named(principal, orders)
+            await self._hub.open(named)
+            if not principal.may(Permission.ACCOUNT_READ):
+                raise Refusal(Code.FORBIDDEN, f"the token lacks `{Permission.ACCOUNT_READ}`")
+            new = [name for name in named if name not in self.accounts]
+            numbers = await self._hub.subscribe(self._socket, new)
+        except UnknownAccount as error:
+            raise Refusal(Code.NO_SUCH_ACCOUNT, NO_SUCH_ACCOUNT) from error
+        except Unreachable as error:
+            raise Refusal(Code.INTERNAL, "the accounts cannot be read now: try again") from error
+        # From here to the end nothing waits: the next entry comes after the snapshot.
+        self.accounts.update(numbers)
+        self._tell()
+        if numbers:
+            self._socket.put(protocol.snapshots(numbers))
+
+    async def _named(self, principal: Principal, orders: tuple[str, ...]) -> list[str]:
+        if EVERYTHING not in orders:
+            return list(orders)
+        enabled = await self._hub.enabled_accounts()
+        return sorted(name for name in enabled if principal.holds(name))
+
+    def _drop(self, names: Iterable[str]) -> None:
+        dropped = self.accounts.intersection(names)
+        self._hub.unsubscribe(self._socket, dropped)
+        self.accounts -= dropped
+
+    def _tell(self) -> None:
+        self._socket.put(protocol.subscription(self.accounts))
+
+
+def _may_follow(principal: Principal, account_id: str) -> bool:
+    return principal.may(Permission.ACCOUNT_READ) and principal.holds(account_id)

@@ -1,0 +1,90 @@
+"""Data accounts, each with a broker of its own that behaves as the test says."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from opitios.broker.alpaca.clients import clients_for
+from opitios.broker.alpaca.endpoints import sandbox_endpoint
+from opitios.broker.alpaca.transport import Transport
+from opitios.broker.guard import Bulkhead, Guard
+from opitios.broker.port import Credentials
+from tests.broker.loopback import Behaviour, LoopbackBroker, answering, http
+
+if TYPE_CHECKING:
+    from accounts.pool import PooledAccount
+    from marketdata.quotes import Quotes
+    from marketdata.routing import Router
+
+WIRE = {
+    "t": "2026-11-20T14:30:00.123456789Z",
+    "bp": 187.2,
+    "bs": 3,
+    "ap": 187.21,
+    "as": 1,
+    "bx": "V",
+    "ax": "V",
+    "c": ["R"],
+    "z": "C",
+}
+DENIED = answering(http(401, b"<html>401 Authorization Required</html>"))
+
+
+def quoting(*symbols: str, **changed: Any) -> Behaviour:
+    """Answer a quote for each symbol."""
+    return answering(quotes_answer(*symbols, **changed))
+
+
+def quotes_answer(*symbols: str, **changed: Any) -> bytes:
+    """The bytes of an answer with a quote for each symbol."""
+    return http(200, {"quotes": dict.fromkeys(symbols, WIRE | changed)})
+
+
+class Fleet:
+    """Accounts by name (`data_001`, `master`, `backup_001`), and how often each was asked."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self.accounts: list[PooledAccount] = []
+        self.brokers: dict[str, LoopbackBroker] = {}
+
+    def add(
+        self, account_id: str, behaviours: Sequence[Behaviour], environment: str = "sandbox"
+    ) -> LoopbackBroker:
+        """Add an account whose type is the first word of its name."""
+        from accounts.pool import PooledAccount  # noqa: PLC0415 - Django is set up by now
+
+        broker = LoopbackBroker(list(behaviours))
+        endpoint = sandbox_endpoint(broker.origin)
+        credentials = Credentials("PKCANARY", "canary-secret")
+        guard = Guard(process=Bulkhead(100))
+        account = PooledAccount(
+            account_id=account_id,
+            account_type=account_id.partition("_")[0],
+            environment=environment,
+            priority="normal",
+            key_version=1,
+            endpoint=endpoint,
+            credentials=credentials,
+            clients=clients_for(
+                credentials=credentials, endpoint=endpoint, transport=self._transport, guard=guard
+            ),
+        )
+        self.accounts.append(account)
+        self.brokers[account_id] = broker
+        return broker
+
+    def asked(self) -> dict[str, int]:
+        """How many requests each account's broker received."""
+        return {name: len(broker.requests) for name, broker in self.brokers.items()}
+
+    def router(self) -> "Router":
+        """A router over these accounts."""
+        from marketdata.routing import Router  # noqa: PLC0415 - Django is set up by now
+
+        return Router(lambda: self.accounts)
+
+    def quotes(self) -> "Quotes":
+        """Quotes read from these accounts."""
+        from marketdata.quotes import Quotes  # noqa: PLC0415 - Django is set up by now
+
+        return Quotes(self.router())

@@ -1,0 +1,52 @@
+"""Data accounts on small brokers of their own, and a client with a token for quotes."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from opitios.broker.alpaca.transport import Transport, TransportTimers
+from tests.broker.loopback import Behaviour, LoopbackBroker
+from tests.marketdata.brokers import Fleet
+
+TIMERS = TransportTimers(connect=0.2, submit=0.8, other=0.5, idle=3.0)
+
+FleetStarter = Callable[..., Fleet]
+
+
+@pytest.fixture
+def fleet_of() -> Iterator[FleetStarter]:
+    """Start one broker for each account: `fleet_of(data_001=[answering(…)], …)`."""
+    transport = Transport(timers=TIMERS)
+    brokers: list[LoopbackBroker] = []
+
+    def start(**behaviours: list[Behaviour]) -> Fleet:
+        fleet = Fleet(transport)
+        for account_id, behaves in behaviours.items():
+            brokers.append(fleet.add(account_id, behaves))
+        return fleet
+
+    yield start
+    for broker in brokers:
+        broker.close()
+    transport.close()
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[Fleet], None]:
+    """Let the API read from a fleet."""
+    from marketdata import api  # noqa: PLC0415 - Django is set up after this file
+
+    def use(fleet: Fleet) -> None:
+        quotes = fleet.quotes()
+        monkeypatch.setattr(api, "get_quotes", lambda: quotes)
+
+    return use
+
+
+@pytest.fixture
+def ask() -> Callable[..., Any]:
+    """Ask the endpoint: `ask("AAPL", feed="sip", permissions=["trade"])`; token None for none."""
+    from tests.marketdata.calls import ask_quote  # noqa: PLC0415 - Django is set up after this file
+
+    return ask_quote

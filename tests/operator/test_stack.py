@@ -1,0 +1,123 @@
+"""The processes of a run: their commands, what they are told, and what they are not."""
+
+from pathlib import Path
+
+import pytest
+
+from accounts.roster.files import accounts_in
+from opitios.core.config import get_config
+from opitios.core.embedded.homes import Home
+from opitios.core.embedded.runfolder import RunFolder
+from opitios.management.asked import Asked
+from opitios.management.stack import Addresses, Stack, account_ids, accounts_yaml
+
+OWN = {"DATABASE_URL": "postgresql://admin:secret@db.example:5433/postgres?sslmode=require"}
+
+
+def stack_of(root: Path, settings: dict[str, str]) -> Stack:
+    run = RunFolder(root)
+    run.prepare()
+    home = Home(None, root / "servers", root / "sockets", root / "postgres", root / "redis-server")
+    addresses = Addresses(api=8090, ws=8091, sandbox=8092, redis=18090)
+    return Stack(run, Asked.read(settings), run.secrets(), home, addresses)
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    return stack_of(tmp_path, {})
+
+
+def test_every_process_is_known_by_its_command_and_works_in_the_clone(stack: Stack) -> None:
+    programs = [stack.sandbox(), *stack.gateway()]
+
+    lines = [" ".join(program.argv) for program in programs]
+    for words in ("-m sandbox", "manage.py desk", "uvicorn", "granian"):
+        assert any(words in line for line in lines)
+    assert {program.folder for program in programs} == {stack.run.root}
+    assert not [line for line in lines if "--host 127.0.0.1" not in line and "desk" not in line]
+
+
+def test_web_starts_last_and_so_stops_first(stack: Stack) -> None:
+    assert [program.name for program in stack.gateway()] == ["desk-1", "stream-1", "web-1"]
+
+
+def test_no_process_is_told_the_owners_login(stack: Stack) -> None:
+    password = stack.secrets.owner
+
+    told = [program.environment for program in (*stack.servers(), *stack.gateway())]
+
+    assert not [environment for environment in told if password in str(environment)]
+    assert password in stack.database_urls()[1]
+
+
+def test_the_sandbox_and_the_servers_are_told_no_secret(stack: Stack) -> None:
+    told = [program.environment for program in (*stack.servers(), stack.sandbox())]
+
+    secrets = [getattr(stack.secrets, name) for name in stack.secrets.__slots__]
+    assert not [value for value in secrets for environment in told if value in str(environment)]
+
+
+def test_make_and_the_operators_own_settings_do_not_leak_into_processes(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", OWN["DATABASE_URL"])
+    monkeypatch.setenv("MAKEFLAGS", "j8")
+
+    told = stack.sandbox().environment
+
+    assert "MAKEFLAGS" not in told
+    assert "DATABASE_URL" not in told
+
+
+def test_on_the_operators_postgres_the_logins_are_our_own(tmp_path: Path) -> None:
+    stack = stack_of(tmp_path, OWN)
+
+    application, owner = stack.database_urls()
+
+    name = f"opitios_{stack.run.key}"
+    assert application.startswith(f"postgresql://{name}_app:")
+    assert owner.startswith(f"postgresql://{name}_owner:")
+    assert application.endswith(f"@db.example:5433/{name}?sslmode=require")
+    assert [program.name for program in stack.servers()] == ["redis"]
+
+
+def test_with_both_logins_given_nothing_is_made_up(tmp_path: Path) -> None:
+    owner = "postgresql://o:p@db/books"
+    stack = stack_of(
+        tmp_path, {"DATABASE_URL": "postgresql://a:p@db/books", "DATABASE_OWNER_URL": owner}
+    )
+
+    assert stack.database_urls() == ("postgresql://a:p@db/books", owner)
+
+
+def test_the_account_file_is_one_the_import_takes(tmp_path: Path) -> None:
+    path = tmp_path / "accounts.yaml"
+    path.write_text(accounts_yaml(12, url="http://127.0.0.1:8092"))
+
+    accounts = accounts_in(path, config=get_config(), environ={})
+
+    types = {account.account_id: str(account.account_type) for account in accounts}
+    assert [name for name, kind in types.items() if kind == "trading"] == account_ids(12)
+    assert types["account_012"] == "trading"
+    assert {name: kind for name, kind in types.items() if kind != "trading"} == {
+        "master": "master",
+        "data_001": "data",
+        "data_002": "data",
+        "backup_001": "backup",
+    }
+    assert {account.api_key for account in accounts} == {f"SANDBOX_{name}" for name in types}
+
+
+def test_the_handout_has_every_name_of_the_contract(stack: Stack) -> None:
+    handout = stack.handout({"TOKEN_TRADER": "t", "TOKEN_ADMIN": "a"})
+
+    assert handout["API_URL"] == "http://127.0.0.1:8090"
+    assert handout["WS_URL"] == "ws://127.0.0.1:8091/ws/v1/stream"
+    assert handout["ADMIN_URL"] == "http://127.0.0.1:8090/admin/"
+    assert handout["SANDBOX_URL"] == "http://127.0.0.1:8092"
+    assert set(handout) - {"API_URL", "WS_URL", "ADMIN_URL", "SANDBOX_URL"} == {
+        "STAFF_USER",
+        "STAFF_PASSWORD",
+        "TOKEN_TRADER",
+        "TOKEN_ADMIN",
+    }

@@ -1,0 +1,197 @@
+"""A stream process of its own, as the supervisor runs it, and clients for it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.http11 import Response
+from websockets.sync.client import ClientConnection, connect
+
+from opitios.core.embedded import ports
+from tests.support.until import until
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# A loaded machine may take its time; the promises themselves are asserted separately. Seconds.
+PATIENCE = 20.0
+
+# The limits of opitios/management/stack.py.
+COMMAND = (
+    *("-m", "uvicorn", "opitios.asgi:application", "--host", "127.0.0.1"),
+    *("--ws", "websockets-sansio", "--ws-max-size", "65536", "--ws-max-queue", "8"),
+    *("--ws-per-message-deflate", "false", "--timeout-graceful-shutdown", "25"),
+    *("--no-access-log", "--no-server-header"),
+)
+
+
+class StreamProcess:
+    """uvicorn with opitios.asgi on a free port; `settings` come over the session's."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self._log = folder / "stream.log"
+        self._settings = settings
+        self.port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start, and wait until it listens."""
+        self.port = self.port or _free_port()
+        environment = os.environ | {"OPITIOS_ROLE": "stream"} | self._settings
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, *COMMAND, "--port", str(self.port)],
+                cwd=ROOT,
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
+        until(self._is_up, seconds=PATIENCE)
+
+    def stop(self) -> int:
+        """SIGTERM, and wait; its exit status."""
+        assert self._process
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(PATIENCE)
+        finally:
+            if self._process.poll() is None:
+                self._process.kill()
+                self._process.wait()
+
+    def log(self) -> list[dict[str, Any]]:
+        """What it has logged, each line as JSON."""
+        return [json.loads(line) for line in self._log.read_text().splitlines()]
+
+    def access_lines(self, request_id: str) -> list[dict[str, Any]]:
+        """The access lines of one socket."""
+        lines = [line for line in self.log() if line.get("logger") == "access"]
+        return [line for line in lines if line["request_id"] == request_id]
+
+    def client(
+        self, *, token: str | None = None, sock: socket.socket | None = None, **headers: str
+    ) -> "Client":
+        """Open a socket; with `token` its Authorization header is sent."""
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        return Client(f"ws://127.0.0.1:{self.port}/ws/v1/stream", headers, sock)
+
+    def refusal(self, path: str = "/ws/v1/stream", **headers: str) -> Response:
+        """The answer to a handshake that is refused."""
+        try:
+            Client(f"ws://127.0.0.1:{self.port}{path}", headers, None)
+        except InvalidStatus as refused:
+            return refused.response
+        raise AssertionError("the handshake was accepted")
+
+    def _is_up(self) -> bool:
+        assert self._process
+        if self._process.poll() is not None:
+            raise RuntimeError(f"the stream process ended: {self._log.read_text()[-3000:]}")
+        return ports.listens(self.port)
+
+
+class Client:
+    """One socket, read frame by frame. Closed by the fixture that made it, or by `with`."""
+
+    def __init__(self, url: str, headers: dict[str, str], sock: socket.socket | None) -> None:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self._exits = ExitStack()
+        opened = connect(
+            url,
+            sock=sock,
+            additional_headers=named,
+            compression=None,
+            ping_interval=None,
+            open_timeout=PATIENCE,
+            close_timeout=1,
+        )
+        self.socket: ClientConnection = self._exits.enter_context(opened)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Say goodbye."""
+        self._exits.close()
+
+    def says(self, **message: Any) -> None:
+        """Write one message."""
+        self.socket.send(json.dumps(message))
+
+    def hears(self, *, seconds: float = PATIENCE) -> list[dict[str, Any]]:
+        """The messages of the next frame. Raises TimeoutError where none comes."""
+        frame = self.socket.recv(timeout=seconds)
+        assert isinstance(frame, str)
+        messages: list[dict[str, Any]] = json.loads(frame)
+        assert isinstance(messages, list)
+        return messages
+
+    def hears_next(self, kind: str, *, seconds: float = PATIENCE) -> dict[str, Any]:
+        """The next message of this T; heartbeats and others before it are passed over."""
+        while True:
+            for message in self.hears(seconds=seconds):
+                if message["T"] == kind:
+                    return message
+
+    def asks(self, **message: Any) -> list[dict[str, Any]]:
+        """Write one message and read the frame that answers it."""
+        self.says(**message)
+        while True:
+            frame = self.hears()
+            if frame[0]["T"] != "heartbeat":
+                return frame
+
+    def refused(self, **message: Any) -> int:
+        """Write a message and read the code of its refusal."""
+        answer = self.asks(**message)[0]
+        assert answer["T"] == "error", answer
+        return int(answer["code"])
+
+    def follows(self, *accounts: str) -> dict[str, int]:
+        """Subscribe; the journal numbers from which the accounts go on."""
+        answer = self.asks(action="subscribe", orders=list(accounts))
+        assert answer[0]["T"] == "subscription", answer
+        return {told["account_id"]: told["seq"] for told in self.hears()}
+
+    def end(self, *, seconds: float = PATIENCE) -> int:
+        """Read on to the end of the socket, and return its close code."""
+        try:
+            while True:
+                self.socket.recv(timeout=seconds)
+        except ConnectionClosed as closed:
+            assert closed.rcvd is not None
+            return closed.rcvd.code
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
