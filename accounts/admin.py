@@ -8,6 +8,7 @@ from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
@@ -151,7 +152,7 @@ class AccountAdmin(journalpages.VerifiesJournal, pages.ReadOnlyAdmin):
         if state is None or state.checked_at is None:
             return pages.NOTHING
         took = pages.milliseconds(state.check_ms)
-        return pages.format_html("{} <small>{}</small>", pages.instant(state.checked_at), took)
+        return format_html("{} <small>{}</small>", pages.instant(state.checked_at), took)
 
     @admin.display(description="stream", ordering="state__stream_state")
     def stream_word(self, account: Account) -> SafeString:
@@ -197,7 +198,9 @@ class AccountAdmin(journalpages.VerifiesJournal, pages.ReadOnlyAdmin):
     def at_the_broker(self, account: Account) -> SafeString | str:
         """Balances and status as the broker last told them."""
         told = getattr(_state_of(account), "broker_account", None) or {}
-        rows = [(name.replace("_", " "), str(told[name])) for name in _BROKER_FIGURES if name in told]
+        rows = [
+            (name.replace("_", " "), str(told[name])) for name in _BROKER_FIGURES if name in told
+        ]
         return pages.figures(rows)
 
     @admin.display(description="journal")

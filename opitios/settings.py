@@ -21,6 +21,7 @@ ASGI_APPLICATION = "opitios.asgi.application"
 INSTALLED_APPS = [
     "daphne",
     "unfold",
+    "unfold.contrib.filters",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -131,6 +132,33 @@ UNFOLD = {
     "SITE_TITLE": "Opitios",
     "SITE_HEADER": "Opitios",
     "SITE_SUBHEADER": config.environment_name,
+    "SITE_SYMBOL": "hub",
+    "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
+    # What staff did to accounts and orders stands in the journal; nothing is changed in these pages.
+    "SHOW_HISTORY": False,
     "ENVIRONMENT": "opitios.console.environment_badge",
+    "DASHBOARD_CALLBACK": "opitios.console.dashboard",
+    "STYLES": [f"{STATIC_URL}opitios/console.css"],
+    "SIDEBAR": {
+        "show_search": True,
+        "command_search": True,
+        "navigation": "opitios.console.navigation",
+    },
+    "COMMAND": {"search_models": ["accounts.account", "trading.order"]},
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97.1% .013 262)",
+            "100": "oklch(93.6% .03 262)",
+            "200": "oklch(88.5% .055 262)",
+            "300": "oklch(80.8% .1 262)",
+            "400": "oklch(70.4% .15 262)",
+            "500": "oklch(61.7% .19 262)",
+            "600": "oklch(53.5% .2 262)",
+            "700": "oklch(46.5% .18 262)",
+            "800": "oklch(40.4% .15 262)",
+            "900": "oklch(36.6% .12 262)",
+            "950": "oklch(26.2% .09 262)",
+        }
+    },
 }

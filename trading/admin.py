@@ -1,6 +1,7 @@
 """Staff pages of orders, attempts and fills: every order from request to fill, changed by nobody."""
 
 import uuid
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -8,7 +9,6 @@ from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RangeDateTimeFilter
 from unfold.paginator import InfinitePaginator
@@ -42,10 +42,15 @@ _TONES = {
 }
 
 
-def status_dot(status: str) -> SafeString:
-    """Show an order's status; a word that nobody knows is a warning (design.md §4)."""
+def tone_of(status: str) -> str:
+    """Choose a status' colour; a word that nobody knows is a warning (design.md §4)."""
     known = "info" if status in lifecycle.KNOWN_WORDS else "warn"
-    return pages.dot(status, _TONES.get(status, known))
+    return _TONES.get(status, known)
+
+
+def status_dot(status: str) -> SafeString:
+    """Show an order's status."""
+    return pages.dot(status, tone_of(status))
 
 
 def ms_to_final(order: Order) -> float | None:
@@ -322,7 +327,7 @@ def _decimal(value: Any) -> str:
 
 def _reason(order: Order) -> str:
     refusal = order.refusal or {}
-    return order.reason or refusal.get("reason") or pages.NOTHING
+    return order.reason or refusal.get("message") or pages.NOTHING
 
 
 def _story(order: Order) -> dict[str, Any]:
@@ -336,7 +341,10 @@ def _story(order: Order) -> dict[str, Any]:
         "steps": story.steps(detail["timeline"], final=order.final),
         "total": pages.milliseconds(ms_to_final(order)),
         "problem": detail["problem"],
-        "attempts": detail["attempts"],
+        "attempts": [
+            {**attempt, "outcome": outcome_dot(attempt["outcome"])}
+            for attempt in detail["attempts"]
+        ],
         "executions": detail["executions"],
         "entries": [_entry(entry) for entry in queries.order_entries(order.pk)],
     }
@@ -490,8 +498,6 @@ def _by_id(queryset: QuerySet[Any], search_term: str, column: str) -> QuerySet[A
     if not term:
         return queryset
     found = Q(**{column: term})
-    try:
+    with suppress(ValueError):
         found |= Q(order_id=uuid.UUID(term))
-    except ValueError:
-        pass
     return queryset.filter(found)

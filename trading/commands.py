@@ -6,7 +6,7 @@ refuse (alpaca-wire.md §6, pitfall 18).
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -106,7 +106,7 @@ def read_stock_order(body: Mapping[str, Any], now: datetime) -> OrderCommand:
             values[name] = _FIELDS[name](given[name])
         except _Wrong as wrong:
             errors.append(FieldError(name, wrong.reason, wrong.message, wrong.allowed))
-    errors += _together(values, now)
+    errors += _together(values, given.keys(), now)
     if errors:
         errors.sort(key=lambda error: error.field)
         detail = "; ".join(f"{error.field}: {error.message}" for error in errors[:3])
@@ -115,12 +115,12 @@ def read_stock_order(body: Mapping[str, Any], now: datetime) -> OrderCommand:
     return OrderCommand(**values)
 
 
-def _together(values: Mapping[str, Any], now: datetime) -> list[FieldError]:
+def _together(values: Mapping[str, Any], given: Set[str], now: datetime) -> list[FieldError]:
     """Judge fields against each other and against the clock."""
     errors = []
-    if values.get("type") == "limit" and "limit_price" not in values:
+    if values.get("type") == "limit" and "limit_price" not in given:
         errors.append(FieldError("limit_price", "required", "A limit order needs a limit_price."))
-    if values.get("type") == "market" and "limit_price" in values:
+    if values.get("type") == "market" and "limit_price" in given:
         errors.append(
             FieldError("limit_price", "not-allowed", "A market order takes no limit_price.")
         )

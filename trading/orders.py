@@ -139,7 +139,8 @@ def _entry(
         "time_in_force": command.time_in_force,
         "extended_hours": command.extended_hours,
         "filled_qty": "0",
-        "tags": dict(command.tags or {}),
+        # In the order in which the stored entry gives them back: a replay is equal byte for byte.
+        "tags": dict(sorted((command.tags or {}).items())),
         "created_at": received,
         "not_after": clock.rfc3339(command.deadline(asked.received_at)),
     }

@@ -35,8 +35,9 @@ def canonical(value: Any) -> str:
 def read_object(raw: bytes) -> dict[str, Any]:
     """Read one JSON object strictly; numbers come back as Number, in the client's own digits.
 
-    Raises Unreadable on bad UTF-8 or syntax, a duplicate key, NaN or Infinity, more than MAX_DEPTH
-    levels, more than MAX_KEYS keys in an object, or anything but an object.
+    Raises Unreadable on bad UTF-8 or syntax, half a surrogate pair, a duplicate key, NaN or
+    Infinity, more than MAX_DEPTH levels, more than MAX_KEYS keys in an object, or anything but an
+    object.
     """
     _refuse_depth(raw)
     try:
@@ -53,7 +54,17 @@ def read_object(raw: bytes) -> dict[str, Any]:
         raise Unreadable(f"not JSON: {error.msg} at character {error.pos}") from error
     if not isinstance(value, dict):
         raise Unreadable("the body is not a JSON object")
+    if b"\\u" in raw:
+        _refuse_half_pairs(value)
     return value
+
+
+def _refuse_half_pairs(value: dict[str, Any]) -> None:
+    # `"\ud800"` is JSON and no Unicode: it could be neither stored nor answered.
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise Unreadable("half a surrogate pair is not Unicode") from error
 
 
 def _refuse_constant(word: str) -> NoReturn:
@@ -70,8 +81,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     raise Unreadable(f"the key {twice[:64]!r} stands twice")
 
 
-# Strings are taken out first: a bracket inside one nests nothing.
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Strings are taken out first: a bracket inside one nests nothing. Possessive, and an open string
+# ends with the text: otherwise 64 KiB of `"\"\"\"…` would be scanned once for every quote in it.
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 
 

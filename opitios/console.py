@@ -1,0 +1,254 @@
+"""The admin's front page: what runs, what is wrong, and which environments this gateway trades in."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import redis
+from django.db.models import Count
+from django.http import HttpRequest
+from django.urls import reverse_lazy
+from django.utils.safestring import SafeString
+
+from accounts import pages, poolview
+from accounts.admin import is_alive
+from accounts.models import Account, AccountState, ProcessRow
+from opitios.core import bus, clock
+from opitios.core.config import get_config
+from trading.admin import ms_to_final, status_dot, tone_of
+from trading.lifecycle import plain
+from trading.models import Order
+
+# A process that ended this long ago was taken away on purpose.
+MISSED_FOR = timedelta(hours=1)
+LATEST = 10
+
+# The most dangerous comes first and colours the badge: (environment, theme's colour).
+_BADGES = (
+    (Account.Environment.LIVE, "danger"),
+    (Account.Environment.PAPER, "success"),
+    (Account.Environment.SANDBOX, "info"),
+)
+
+
+def environment_badge(request: HttpRequest) -> list[str] | None:
+    """Name the environments of the enabled accounts, on every page: LIVE red, PAPER green.
+
+    None while there are no accounts.
+    """
+    found = set(
+        Account.objects.filter(enabled=True).values_list("environment", flat=True).distinct()
+    )
+    shown = [(name, colour) for name, colour in _BADGES if name in found]
+    if not shown:
+        return None
+    return ["● " + " + ".join(name.upper() for name, _ in shown), shown[0][1]]
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """List the pages of the side bar."""
+    return [
+        {"items": [_item("Dashboard", "monitoring", "index")]},
+        {
+            "title": "Trading",
+            "separator": True,
+            "items": [
+                _item("Orders", "receipt_long", "trading_order_changelist"),
+                _item("Fills", "price_check", "trading_fill_changelist"),
+                _item("Attempts", "send", "trading_attempt_changelist"),
+            ],
+        },
+        {
+            "title": "Evidence",
+            "separator": True,
+            "items": [
+                _item("Journal entries", "history", "accounts_journalentry_changelist"),
+                _item("Journals", "verified", "accounts_journalhead_changelist"),
+            ],
+        },
+        {
+            "title": "Fleet",
+            "separator": True,
+            "items": [
+                _item("Accounts", "account_balance", "accounts_account_changelist"),
+                _item("Processes", "memory", "accounts_processrow_changelist"),
+                _item("Roster versions", "upload_file", "accounts_rosterversion_changelist"),
+            ],
+        },
+        {
+            "title": "Staff",
+            "separator": True,
+            "items": [
+                _item("People", "person", "auth_user_changelist"),
+                _item("Groups", "group", "auth_group_changelist"),
+            ],
+        },
+    ]
+
+
+def _item(title: str, icon: str, page: str) -> dict[str, Any]:
+    def may_see(request: HttpRequest) -> bool:
+        app, _, rest = page.partition("_")
+        model = rest.removesuffix("_changelist")
+        return page == "index" or request.user.has_perm(f"{app}.view_{model}")
+
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{page}"),
+        "permission": may_see,
+    }
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Add the front page's figures to the admin's context."""
+    now = clock.now()
+    view = poolview.merged(None, now)
+    rows = list(ProcessRow.objects.filter(seen_at__gt=now - MISSED_FOR).order_by("role", "name"))
+    today = _orders_today(now)
+    listening = sum(one["stream"]["state"] == "listening" for one in view["accounts"])
+    return context | {
+        "title": "Dashboard",
+        "alarms": alarms(rows, now, redis_answers=redis_answers()),
+        "numbers": _numbers(view["summary"], today, listening),
+        "orders_today": sum(today.values()),
+        "orders_by_status": _bars(today, {word: tone_of(word) for word in today}, status_dot),
+        "accounts_by_state": _account_bars(view["summary"]),
+        "streams_listening": listening,
+        "processes": [_process(row) for row in rows if is_alive(row, now)],
+        "latest_orders": [_order(order) for order in Order.objects.order_by("-id")[:LATEST]],
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something that staff should know before anything else."""
+
+    title: str
+    detail: str
+    tone: str
+
+
+def alarms(rows: list[ProcessRow], now: datetime, *, redis_answers: bool) -> list[Alarm]:
+    """Say what is degraded: Redis away, a process gone, nobody to send orders. Pure."""
+    told = []
+    if not any(row.role == "desk" and is_alive(row, now) for row in rows):
+        told.append(
+            Alarm("No desk runs", "Orders are accepted and wait; nobody sends them.", "bad")
+        )
+    told += [
+        Alarm(
+            f"{row.name} is gone",
+            f"This {row.role} process was last heard of at {row.seen_at:%H:%M:%S} UTC.",
+            "warn",
+        )
+        for row in missing(rows, now)
+    ]
+    if not redis_answers:
+        told.append(
+            Alarm(
+                "Degraded: Redis does not answer",
+                "Orders still flow; pushes are slower and live quotes are asked one by one.",
+                "warn",
+            )
+        )
+    return told
+
+
+def missing(rows: list[ProcessRow], now: datetime) -> list[ProcessRow]:
+    """List the processes that went silent and that no later one of the same name replaced. Pure.
+
+    A web worker's name ends in its pid: the next worker is another row.
+    """
+    alive = [row for row in rows if is_alive(row, now)]
+    return [
+        row
+        for row in rows
+        if not is_alive(row, now)
+        and not any(_base(one) == _base(row) and one.started_at > row.seen_at for one in alive)
+    ]
+
+
+def _base(row: ProcessRow) -> str:
+    return row.name.partition(":")[0]
+
+
+def redis_answers() -> bool:
+    """Whether Redis answers within 200 ms."""
+    try:
+        with bus.client(get_config().redis_url.get_secret_value()) as asked:
+            return bool(asked.ping())
+    except redis.RedisError:
+        return False
+
+
+def _orders_today(now: datetime) -> Counter[str]:
+    """Count today's orders by status; a day is the New York date (design.md §4)."""
+    midnight = now.astimezone(pages.NEW_YORK).replace(hour=0, minute=0, second=0, microsecond=0)
+    # Ids begin with their time in milliseconds (UUIDv7): a range of the primary key, not a scan.
+    first = UUID(int=int(midnight.timestamp() * 1000) << 80)
+    found = Order.objects.filter(id__gte=first).order_by().values_list("status")
+    return Counter(dict(found.annotate(count=Count("id"))))
+
+
+def _numbers(
+    summary: Mapping[str, Any], today: Counter[str], listening: int
+) -> list[dict[str, Any]]:
+    done, unknown = today["filled"], today["unknown"]
+    return [
+        {"name": "orders today", "value": f"{sum(today.values()):,}"},
+        {"name": "filled today", "value": f"{done:,}"},
+        {"name": "unknown outcome", "value": f"{unknown:,}"},
+        {"name": "accounts ready", "value": f"{summary['ready']:,} of {summary['accounts']:,}"},
+        {"name": "streams listening", "value": f"{listening:,}"},
+    ]
+
+
+def _account_bars(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    states = AccountState.State.values
+    counted = Counter({state: summary[state] for state in states})
+    tones = {state: pages.STATE_TONES[AccountState.State(state)] for state in states}
+    return _bars(counted, tones, lambda state: pages.dot(state, tones[state]))
+
+
+def _bars(counted: Counter[str], tones: Mapping[str, str], shown: Any) -> list[dict[str, Any]]:
+    """Draw counts as bars: the longest is the whole width."""
+    longest = max(counted.values(), default=0) or 1
+    return [
+        {
+            "word": shown(word),
+            "tone": tones[word],
+            "count": f"{count:,}",
+            "share": f"{100 * count / longest:.1f}" if count else "0",
+        }
+        for word, count in counted.most_common()
+    ]
+
+
+def _process(row: ProcessRow) -> dict[str, Any]:
+    queue = row.snapshot.get("queue") or {}
+    return {
+        "name": pages.link(row.name, "accounts_processrow_change", row.name),
+        "role": row.role,
+        "pid": row.pid,
+        "started": pages.instant(row.started_at),
+        "warm": row.snapshot.get("warm", pages.NOTHING),
+        "leases": row.snapshot.get("leases", pages.NOTHING),
+        "waiting": queue.get("depth", pages.NOTHING),
+    }
+
+
+def _order(order: Order) -> dict[str, SafeString | str]:
+    qty = pages.NOTHING if order.qty is None else plain(order.qty)
+    return {
+        "created": pages.link(pages.instant(order.created_at), "trading_order_change", order.id),
+        "account": order.account_id,
+        "environment": pages.environment(order.environment),
+        "asked": f"{order.side} {qty} {order.symbol} {order.type}",
+        "status": status_dot(order.status),
+        "filled": plain(order.filled_qty),
+        "took": pages.milliseconds(ms_to_final(order)),
+    }
