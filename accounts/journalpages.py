@@ -9,11 +9,11 @@ from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter, TextFilter
 from unfold.decorators import action
 from unfold.paginator import InfinitePaginator
 
 from accounts import journal, pages
+from accounts.filters import AccountFilter, DayFilter, WordFilter
 from accounts.models import JournalEntry, JournalHead
 
 # api.md §8. A select over the table would read all of it to find its kinds.
@@ -26,32 +26,12 @@ KINDS = (
 )  # fmt: skip
 
 
-class AccountFilter(TextFilter):  # type: ignore[misc] # unfold ships no types
-    """One account's rows, by its exact id: a list of a thousand accounts would be of no use."""
-
-    title = "account"
-    parameter_name = "account"
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep the account's rows."""
-        value = self.value()
-        return queryset.filter(account_id=value.strip()) if value else queryset
-
-
-class KindFilter(DropdownFilter):  # type: ignore[misc] # unfold ships no types
+class KindFilter(WordFilter):
     """Entries of one kind."""
 
     title = "kind"
     parameter_name = "kind"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """List the kinds there are."""
-        return [(kind, kind) for kind in KINDS]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep the kind's entries."""
-        value = self.value()
-        return queryset.filter(kind=value) if value else queryset
+    words = KINDS
 
 
 class VerifiesJournal:
@@ -93,6 +73,7 @@ class JournalAdmin(VerifiesJournal, pages.ReadOnlyAdmin):
     """One row a journal: its last number and hash."""
 
     list_display = ("account_id", "seq", "shown_hash", "entries")
+    ordering = ("account_id",)
     search_fields = ("account_id",)
     fields = (("account_id", "seq"), "shown_hash", "entries")
 
@@ -121,7 +102,8 @@ class JournalEntryAdmin(VerifiesJournal, pages.ReadOnlyAdmin):
     ordering = ("-id",)
     sortable_by = ()
     paginator = InfinitePaginator
-    list_filter = (AccountFilter, KindFilter, ("recorded_at", RangeDateTimeFilter))
+    show_full_result_count = False
+    list_filter = (AccountFilter, KindFilter, ("recorded_at", DayFilter))
     search_fields = ("account_id",)
     search_help_text = "Account id, our order id, or a kind such as order.fill"
     fieldsets = (

@@ -148,6 +148,16 @@ class Lease(models.Model):
         return f"{self.account_id} held by {self.owner}"
 
 
+class DeskPresence(models.Model):
+    """A desk that is alive, with or without accounts: how many there are decides a fair share."""
+
+    owner = models.CharField(primary_key=True, max_length=64)
+    expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.owner
+
+
 class ProcessRow(models.Model):
     """One process's snapshot for `GET pool`, written each 5 s (api.md §7)."""
 

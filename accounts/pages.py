@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.contrib.admin import ShowFacets
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
@@ -49,10 +50,12 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc] # unfold ships no types
     """Pages on which nobody, superusers included, can add, change or delete anything."""
 
     actions = None
+    # Counting beside each filter reads whole tables.
+    show_facets = ShowFacets.NEVER
+    compressed_fields = False
     list_filter_submit = True
     list_fullwidth = True
     list_per_page = 50
-    show_full_result_count = False
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Say no."""
@@ -152,5 +155,5 @@ def _shown(value: Any) -> str:
 
 def figures(rows: Iterable[tuple[str, str]]) -> SafeString | str:
     """Show names and values in two columns."""
-    told = format_html_join("", "<dt>{}</dt><dd>{}</dd>", rows)
+    told = format_html_join("", "<div><dt>{}</dt><dd>{}</dd></div>", rows)
     return format_html('<dl class="op-figures">{}</dl>', told) if told else NOTHING

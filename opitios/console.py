@@ -1,4 +1,4 @@
-"""The admin's front page: what runs, what is wrong, and which environments this gateway trades in."""
+"""The admin's front page: what runs, what is wrong, and in which environments we trade."""
 
 from collections import Counter
 from collections.abc import Mapping

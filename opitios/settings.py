@@ -113,6 +113,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 LANGUAGE_CODE = "en-us"
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -133,9 +135,12 @@ UNFOLD = {
     "SITE_HEADER": "Opitios",
     "SITE_SUBHEADER": config.environment_name,
     "SITE_SYMBOL": "hub",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": f"{STATIC_URL}opitios/icon.svg"}
+    ],
     "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
-    # What staff did to accounts and orders stands in the journal; nothing is changed in these pages.
+    # The history that counts is the journal.
     "SHOW_HISTORY": False,
     "ENVIRONMENT": "opitios.console.environment_badge",
     "DASHBOARD_CALLBACK": "opitios.console.dashboard",

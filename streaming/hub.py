@@ -227,7 +227,7 @@ class Hub:
             if name in self._opening:
                 self._open(name, found.get(name))
             elif name in self._feeds and name in found:
-                self._feeds[name].note(found[name].seq)
+                pass
 
     def _open(self, account_id: str, head: replay.Head | None) -> None:
         if head is None or not head.enabled:

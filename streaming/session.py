@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from accounts.access import NO_SUCH_ACCOUNT
+from accounts.claims import ACCOUNT_ID
 from accounts.tokens import Permission, Principal
 from streaming import auth, protocol
 from streaming.buffer import Outbox
@@ -66,7 +67,7 @@ class Session:
 
     async def _subscribe(self, principal: Principal, orders: tuple[str, ...]) -> None:
         """Judge every account before any is followed: 4404 before 4403, as in REST (api.md §1)."""
-        if not all(principal.holds(name) for name in orders if name != EVERYTHING):
+        if not all(_is_held(principal, name) for name in orders if name != EVERYTHING):
             raise Refusal(Code.NO_SUCH_ACCOUNT, NO_SUCH_ACCOUNT)
         try:
             named = await self._named(principal, orders)
@@ -98,6 +99,11 @@ class Session:
 
     def _tell(self) -> None:
         self._socket.put(protocol.subscription(self.accounts))
+
+
+def _is_held(principal: Principal, account_id: str) -> bool:
+    # A fleet token holds any id; one that no account can have must not reach the database.
+    return ACCOUNT_ID.fullmatch(account_id) is not None and principal.holds(account_id)
 
 
 def _may_follow(principal: Principal, account_id: str) -> bool:

@@ -1,4 +1,4 @@
-"""Staff pages of orders, attempts and fills: every order from request to fill, changed by nobody."""
+"""Staff pages of orders, attempts and fills: from request to fill, and changed by nobody."""
 
 import uuid
 from contextlib import suppress
@@ -10,11 +10,11 @@ from django.contrib.admin.utils import unquote
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.paginator import InfinitePaginator
 
 from accounts import pages
-from accounts.journalpages import AccountFilter
+from accounts.filters import AccountFilter, DayFilter, WordFilter
 from accounts.models import Account, JournalEntry
 from opitios.core import clock
 from trading import lifecycle, queries, story
@@ -74,36 +74,20 @@ class SettledFilter(DropdownFilter):  # type: ignore[misc] # unfold ships no typ
         return queryset.filter(final=value == "closed") if value in {"open", "closed"} else queryset
 
 
-class StatusFilter(DropdownFilter):  # type: ignore[misc] # unfold ships no types
+class StatusFilter(WordFilter):
     """Orders in one state."""
 
     title = "status"
     parameter_name = "status"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """List the words we know."""
-        return [(word, word) for word in sorted(lifecycle.KNOWN_WORDS)]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Order]) -> QuerySet[Order]:
-        """Keep the state's orders."""
-        value = self.value()
-        return queryset.filter(status=value) if value else queryset
+    words = sorted(lifecycle.KNOWN_WORDS)
 
 
-class EnvironmentFilter(DropdownFilter):  # type: ignore[misc] # unfold ships no types
+class EnvironmentFilter(WordFilter):
     """Orders of one environment."""
 
     title = "environment"
     parameter_name = "environment"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """List the environments."""
-        return [(word, word) for word in Account.Environment.values]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Order]) -> QuerySet[Order]:
-        """Keep the environment's orders."""
-        value = self.value()
-        return queryset.filter(environment=value) if value else queryset
+    words = Account.Environment.values
 
 
 class Ledger(pages.ReadOnlyAdmin):
@@ -112,6 +96,7 @@ class Ledger(pages.ReadOnlyAdmin):
     ordering = ("-id",)
     sortable_by = ()
     paginator = InfinitePaginator
+    show_full_result_count = False
 
 
 @admin.register(Order)
@@ -120,7 +105,7 @@ class OrderAdmin(Ledger):
 
     list_display = (
         "created", "account_id", "environment_badge", "symbol", "side", "kind", "asked", "filled",
-        "status_word", "reason_word", "to_final", "shown_id",
+        "status_word", "reason_word", "to_final",
     )  # fmt: skip
     list_display_links = ("created",)
     list_filter = (
@@ -129,7 +114,7 @@ class OrderAdmin(Ledger):
         StatusFilter,
         EnvironmentFilter,
         ("source", ChoicesDropdownFilter),
-        ("created_at", RangeDateTimeFilter),
+        ("created_at", DayFilter),
     )
     search_fields = ("id",)
     search_help_text = "Our id, the broker's id, client_order_id, account id or symbol"
@@ -247,11 +232,6 @@ class OrderAdmin(Ledger):
     def to_final(self, order: Order) -> str:
         """How long it took."""
         return pages.milliseconds(ms_to_final(order))
-
-    @admin.display(description="client_order_id")
-    def shown_id(self, order: Order) -> SafeString | str:
-        """The id that the program gave it."""
-        return pages.code(order.client_order_id)
 
     @admin.display(description="limit price")
     def limit_price_shown(self, order: Order) -> str:
@@ -390,7 +370,7 @@ class FillAdmin(Ledger):
         "of_order", "shown_id",
     )  # fmt: skip
     list_display_links = ("recorded",)
-    list_filter = (AccountFilter, ("recorded_at", RangeDateTimeFilter))
+    list_filter = (AccountFilter, ("recorded_at", DayFilter))
     search_fields = ("execution_id",)
     search_help_text = "Execution id or our order id"
     fields = (
@@ -446,7 +426,7 @@ class AttemptAdmin(Ledger):
         "shown_id",
     )  # fmt: skip
     list_display_links = ("sent",)
-    list_filter = (("sent_at", RangeDateTimeFilter),)
+    list_filter = (("sent_at", DayFilter),)
     search_fields = ("broker_request_id",)
     search_help_text = "Our order id"
     fields = (

@@ -79,6 +79,12 @@ class Books:
             book = self._books.get(row["account_id"])
             return book is not None and row["id"] in book.flying
 
+    def is_busy(self, account_id: str) -> bool:
+        """Whether this desk is sending anything of the account."""
+        with self._lock:
+            book = self._books.get(account_id)
+            return book is not None and bool(book.flying)
+
     def depth(self) -> int:
         """How many orders wait."""
         with self._lock:

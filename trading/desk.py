@@ -54,6 +54,7 @@ class Desk:
         self.owner = f"{config.process}/{uuid.uuid4().hex[:8]}"
         self.books = Books()
         self.leased: set[str] = set()
+        self._surplus: set[str] = set()
         self._sender = Sender(owner=self.owner, process=config.process, rests=self)
         self._senders_wanted = config.desk_senders
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -110,7 +111,7 @@ class Desk:
         self._streams.stop()
         self._drains.stop()
         self._carers.shutdown(wait=True, cancel_futures=True)
-        leases.release(self.owner)
+        leases.leave(self.owner)
 
     # The loop
 
@@ -142,14 +143,22 @@ class Desk:
 
     def hold_leases(self) -> None:
         """Renew and take leases; begin to care for new accounts, let go of lost ones."""
-        held = leases.hold(self.owner, valid_seconds=self._timers.lease_valid)
+        holding = leases.hold(
+            self.owner, valid_seconds=self._timers.lease_valid, surplus=self._idle_surplus()
+        )
+        held = set(holding.accounts)
         lost, new = self.leased - held, held - self.leased
         self.leased = held
+        # Another desk has joined: nothing new of the surplus is sent, and it goes when it is idle.
+        self._surplus = set(sorted(held)[holding.share :])
         self.books.drop(lost)
         if new:
             logger.info("accounts leased", accounts=len(new), owner=self.owner)
             self._doubt_orphans(new)
         self._keep_streams()
+
+    def _idle_surplus(self) -> set[str]:
+        return {account_id for account_id in self._surplus if not self.books.is_busy(account_id)}
 
     def _doubt_orphans(self, new: set[str]) -> None:
         sent = queries.orders_where("status = 'submitting' AND account_id = ANY(%s)", (list(new),))
@@ -219,7 +228,8 @@ class Desk:
             return
         try:
             account = self._pool.get(account_id)
-            if account is not None and account_id in self.leased:
+            may_send = account_id in self.leased and account_id not in self._surplus
+            if account is not None and may_send:
                 # While this one is under way, another of the account may go (four at once).
                 self._jobs.put(lambda: self.send_next(account_id))
                 self._sender.send(row, account)

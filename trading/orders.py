@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 
 from accounts import journal
 from accounts.journal import Actor
@@ -197,7 +197,8 @@ def _accept(
             return _accept_once(params)
         except database.NotReached as error:
             raise _no_database(outcome_unknown=broke) from error
-        except (OperationalError, InterfaceError) as error:
+        except (OperationalError, InterfaceError, InternalError) as error:
+            # InternalError: the server takes no writes (C23).
             broke = database.is_broken(error)
             database.release()
             if not broke or clock.monotonic() > until:

@@ -26,7 +26,14 @@ def settings_from_url(url: str, *, pool_max: int | None) -> dict[str, Any]:
     options |= {"connect_timeout": 1, "application_name": "opitios"}
     if pool_max is not None:
         options["options"] = SESSION
-        options["pool"] = {"min_size": 1, "max_size": pool_max, "timeout": 0.4}
+        # A lost connection is tried anew for a second, then whenever one is wanted: the pool's own
+        # back-off doubles for five minutes, and with it every outage.
+        options["pool"] = {
+            "min_size": 1,
+            "max_size": pool_max,
+            "timeout": 0.4,
+            "reconnect_timeout": 1.0,
+        }
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": unquote(parts.path.lstrip("/")),

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.request import UnreadablePostError
 from rest_framework import exceptions, negotiation, parsers, renderers
@@ -59,6 +59,7 @@ def problem_answer(problem: Problem, request: HttpRequest) -> HttpResponse:
 _TRANSLATIONS: tuple[tuple[type[Exception], Reason, str], ...] = (
     (OperationalError, Reason.UNAVAILABLE, "The database does not answer."),
     (InterfaceError, Reason.UNAVAILABLE, "The database does not answer."),
+    (InternalError, Reason.UNAVAILABLE, "The database takes no writes."),
     (exceptions.MethodNotAllowed, Reason.METHOD_NOT_ALLOWED, "This path has other methods."),
     (RequestDataTooBig, Reason.TOO_LARGE, f"A body here is at most {MAX_BODY} bytes."),
     (Http404, Reason.NOT_FOUND, "There is no such path."),

@@ -89,7 +89,8 @@ def client(stream: StreamProcess) -> Iterator[Callable[..., Client]]:
     opened: list[Client] = []
 
     def connect(token: str | None = None, *, to: StreamProcess = stream, **headers: str) -> Client:
-        socket = to.client(token=token, **headers)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        socket = to.client(named, token=token)
         opened.append(socket)
         assert socket.hears() == [{"T": "success", "msg": "connected"}]
         if token is not None:

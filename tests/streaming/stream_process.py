@@ -6,7 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -58,7 +59,7 @@ class StreamProcess:
         self.port = self.port or _free_port()
         environment = os.environ | {"OPITIOS_ROLE": "stream"} | self._settings
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - the command is ours
                 [sys.executable, *COMMAND, "--port", str(self.port)],
                 cwd=ROOT,
                 env=environment,
@@ -88,12 +89,17 @@ class StreamProcess:
         return [line for line in lines if line["request_id"] == request_id]
 
     def client(
-        self, *, token: str | None = None, sock: socket.socket | None = None, **headers: str
+        self,
+        headers: Mapping[str, str] | None = None,
+        *,
+        token: str | None = None,
+        sock: socket.socket | None = None,
     ) -> "Client":
         """Open a socket; with `token` its Authorization header is sent."""
+        named = dict(headers or {})
         if token is not None:
-            headers["Authorization"] = f"Bearer {token}"
-        return Client(f"ws://127.0.0.1:{self.port}/ws/v1/stream", headers, sock)
+            named["Authorization"] = f"Bearer {token}"
+        return Client(f"ws://127.0.0.1:{self.port}/ws/v1/stream", named, sock)
 
     def refusal(self, path: str = "/ws/v1/stream", **headers: str) -> Response:
         """The answer to a handshake that is refused."""
@@ -114,12 +120,11 @@ class Client:
     """One socket, read frame by frame. Closed by the fixture that made it, or by `with`."""
 
     def __init__(self, url: str, headers: dict[str, str], sock: socket.socket | None) -> None:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
         self._exits = ExitStack()
         opened = connect(
             url,
             sock=sock,
-            additional_headers=named,
+            additional_headers=headers,
             compression=None,
             ping_interval=None,
             open_timeout=PATIENCE,
@@ -181,14 +186,19 @@ class Client:
         assert answer[0]["T"] == "subscription", answer
         return {told["account_id"]: told["seq"] for told in self.hears()}
 
-    def end(self, *, seconds: float = PATIENCE) -> int:
-        """Read on to the end of the socket, and return its close code."""
-        try:
+    def last_words(self) -> list[dict[str, Any]]:
+        """Read on to the end of the socket: every message that still came."""
+        messages: list[dict[str, Any]] = []
+        with suppress(ConnectionClosed):
             while True:
-                self.socket.recv(timeout=seconds)
-        except ConnectionClosed as closed:
-            assert closed.rcvd is not None
-            return closed.rcvd.code
+                messages += self.hears()
+        return messages
+
+    def end(self) -> int:
+        """Read on to the end of the socket, and return its close code."""
+        self.last_words()
+        assert self.socket.close_code is not None
+        return self.socket.close_code
 
 
 def _free_port() -> int:

@@ -13,8 +13,20 @@ pytestmark = pytest.mark.django_db
 Connect = Callable[..., Client]
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1.evil.example",
-    "http://127.0.0.1@evil.example", "file://127.0.0.1", "127.0.0.1", "http://", "http://["])  # fmt: skip
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://evil.example",
+        "null",
+        "http://127.0.0.1.evil.example",
+        "http://127.0.0.1@evil.example",
+        "http://127.0.0.1/evil.example",
+        "file://127.0.0.1",
+        "127.0.0.1",
+        "http://",
+        "http://[",
+    ],
+)
 def test_a_page_of_another_site_is_refused_at_the_handshake(
     stream: StreamProcess, origin: str
 ) -> None:

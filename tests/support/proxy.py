@@ -1,27 +1,50 @@
-"""A TCP proxy in front of a server, with the faults a network has and a server has not."""
+"""A TCP proxy in front of a server, with the faults that networks have."""
 
 import socket
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+# Linger on, for zero seconds: closing such a socket sends RST.
 _RST = b"\x01\0\0\0\0\0\0\0"
 
 
-class Proxy:
-    """Forwards bytes until it is told otherwise. A context manager; `port` is where it listens."""
+@dataclass(eq=False)
+class _Link:
+    """One client's connection and ours to the server behind it."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._server = (host, port)
+    client: socket.socket
+    server: socket.socket
+    # The next answer is read and thrown away, and the client cut off.
+    eats: bool = False
+
+    def cut(self) -> None:
+        for sock in (self.client, self.server):
+            with suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+
+
+class Proxy:
+    """Forwards bytes until told otherwise. A context manager; `port` is where it listens.
+
+    The server is a host and a port, or the path of a unix socket.
+    """
+
+    def __init__(self, server: tuple[str, int] | str) -> None:
+        self._server = server
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
+        self._links: set[_Link] = set()
         self._swallow: bytes | None = None
-        self._refusing = threading.Event()
-        self._holding = threading.Event()
-        self._lock = threading.Lock()
-        self._pairs: list[tuple[socket.socket, socket.socket]] = []
-        self.swallowed = threading.Event()
+        self._vanishes = False
+        self._is_gone = self._is_black_hole = False
+        # Answers that never arrived.
+        self.swallowed = 0
         self._thread = threading.Thread(target=self._accept, name="proxy", daemon=True)
 
     def __enter__(self) -> Self:
@@ -40,35 +63,32 @@ class Proxy:
         self.cut()
         self._thread.join(5)
 
-    def swallow_the_answer_to(self, request: bytes) -> None:
-        """Let the next request that holds these bytes through, and its answer never.
+    def swallow_the_answer_to(self, request: bytes, *, and_vanish: bool = False) -> None:
+        """Let the next request with these bytes in it through, and its answer never.
 
         The server has then done what was asked, and its client sees a connection that broke.
         """
-        self.swallowed.clear()
-        self._swallow = request
+        self._swallow, self._vanishes = request, and_vanish
 
-    def refuse(self) -> None:
+    def vanish(self) -> None:
         """Be a server that is gone: no connection lives, none is made."""
-        self._refusing.set()
+        self._is_gone = True
         self.cut()
 
     def hold(self) -> None:
-        """Be a black hole: connections are taken and nothing ever comes back."""
-        self._holding.set()
+        """Be a black hole: connections are taken, and nothing ever comes back."""
+        self._is_black_hole = True
 
-    def heal(self) -> None:
+    def come_back(self) -> None:
         """Forward again."""
-        self._refusing.clear()
-        self._holding.clear()
+        self._is_gone = self._is_black_hole = False
+        self.cut()
 
     def cut(self) -> None:
         """Break every connection, with an RST."""
-        with self._lock:
-            pairs, self._pairs = self._pairs, []
-        for pair in pairs:
-            for sock in pair:
-                _break(sock)
+        for link in list(self._links):
+            self._links.discard(link)
+            link.cut()
 
     def _accept(self) -> None:
         while True:
@@ -76,53 +96,39 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            if self._refusing.is_set():
-                _break(client)
+            if self._is_gone:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
+                client.close()
                 continue
-            server = socket.create_connection(self._server)
-            with self._lock:
-                self._pairs.append((client, server))
-            for run in (self._requests, self._answers):
-                threading.Thread(target=run, args=(client, server), daemon=True).start()
+            link = _Link(client, self._reached())
+            self._links.add(link)
+            for run in (self._carry_requests, self._carry_answers):
+                threading.Thread(target=run, args=(link,), daemon=True).start()
 
-    def _requests(self, client: socket.socket, server: socket.socket) -> None:
+    def _reached(self) -> socket.socket:
+        if isinstance(self._server, tuple):
+            return socket.create_connection(self._server)
+        reached = socket.socket(socket.AF_UNIX)
+        reached.connect(self._server)
+        return reached
+
+    def _carry_requests(self, link: _Link) -> None:
         with suppress(OSError):
-            while data := client.recv(65536):
-                if self._holding.is_set():
-                    continue
-                wanted = self._swallow
-                if wanted is not None and wanted in data:
-                    self._swallow = None
-                    self._swallow_answer(client, server, data)
-                    return
-                server.sendall(data)
-        _break(server)
+            while data := link.client.recv(65536):
+                if self._swallow is not None and self._swallow in data:
+                    self._swallow, link.eats = None, True
+                if not self._is_black_hole:
+                    link.server.sendall(data)
+        link.cut()
 
-    def _swallow_answer(
-        self, client: socket.socket, server: socket.socket, request: bytes
-    ) -> None:
-        with self._lock:
-            self._pairs = [pair for pair in self._pairs if pair[0] is not client]
-            self._eaten = server
-        server.sendall(request)
-        # The answer's thread reads it, says so and breaks the client off.
-
-    def _answers(self, client: socket.socket, server: socket.socket) -> None:
+    def _carry_answers(self, link: _Link) -> None:
         with suppress(OSError):
-            while data := server.recv(65536):
-                if self._holding.is_set():
-                    continue
-                if getattr(self, "_eaten", None) is server:
-                    self.swallowed.set()
+            while data := link.server.recv(65536):
+                if link.eats:
+                    self.swallowed += 1
+                    if self._vanishes:
+                        self.vanish()
                     break
-                client.sendall(data)
-        _break(client)
-        _break(server)
-
-
-def _break(sock: socket.socket) -> None:
-    with suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
-    with suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)
-    sock.close()
+                if not self._is_black_hole:
+                    link.client.sendall(data)
+        link.cut()

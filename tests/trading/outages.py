@@ -1,0 +1,46 @@
+"""Puts a proxy between this process and its Postgres or Redis, for the length of a test."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.db import connection
+
+from opitios.core import bus
+from opitios.core.config import get_config
+from tests.support.proxy import Proxy
+
+
+@contextmanager
+def proxied_postgres() -> Iterator[Proxy]:
+    """Reach Postgres through a proxy; the pool of connections begins anew on both sides of it."""
+    wrapper: Any = connection
+    place = wrapper.settings_dict
+    direct = {"HOST": place["HOST"], "PORT": place["PORT"]}
+    with Proxy(_server(direct["HOST"], int(direct["PORT"] or 5432))) as proxy:
+        _move(wrapper, {"HOST": "127.0.0.1", "PORT": str(proxy.port)})
+        try:
+            yield proxy
+        finally:
+            _move(wrapper, direct)
+
+
+def _server(host: str, port: int) -> tuple[str, int] | str:
+    # libpq takes a folder for a host: the server's unix socket is in it.
+    return f"{host}/.s.PGSQL.{port}" if host.startswith("/") else (host, port)
+
+
+def _move(wrapper: Any, place: dict[str, str]) -> None:
+    wrapper.close()
+    wrapper.close_pool()
+    wrapper.settings_dict.update(place)
+
+
+@contextmanager
+def proxied_bus() -> Iterator[tuple[bus.Bus, Proxy]]:
+    """A bus whose Redis stands behind a proxy."""
+    there = urlsplit(get_config().redis_url.get_secret_value())
+    with Proxy((str(there.hostname), int(there.port or 6379))) as proxy:
+        address = f"{there.netloc.rpartition('@')[0]}@127.0.0.1:{proxy.port}".removeprefix("@")
+        yield bus.Bus(there._replace(netloc=address).geturl()), proxy
