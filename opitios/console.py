@@ -26,6 +26,9 @@ from trading.models import Order
 MISSED_FOR = timedelta(hours=1)
 LATEST = 10
 
+# What a member of staff must be allowed to view for the front page to show anything.
+SEEN_WITH = ("accounts.view_account", "trading.view_order")
+
 # The most dangerous comes first and colours the badge: (environment, theme's colour).
 _BADGES = (
     (Account.Environment.LIVE, "danger"),
@@ -104,14 +107,19 @@ def _item(title: str, icon: str, page: str) -> dict[str, Any]:
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add the front page's figures to the admin's context."""
-    now = clock.now()
+    """Add the front page's figures to the admin's context, for staff who may see them."""
+    context |= {"title": "Dashboard"}
+    if not request.user.has_perms(SEEN_WITH):
+        return context
+    return context | {"may_see": True} | _figures(clock.now())
+
+
+def _figures(now: datetime) -> dict[str, Any]:
     view = poolview.merged(None, now)
     rows = list(ProcessRow.objects.filter(seen_at__gt=now - MISSED_FOR).order_by("role", "name"))
     today = _orders_today(now)
     listening = sum(one["stream"]["state"] == "listening" for one in view["accounts"])
-    return context | {
-        "title": "Dashboard",
+    return {
         "alarms": alarms(rows, now, redis_answers=redis_answers()),
         "numbers": _numbers(view["summary"], today, listening),
         "orders_today": sum(today.values()),

@@ -227,7 +227,7 @@ class Hub:
             if name in self._opening:
                 self._open(name, found.get(name))
             elif name in self._feeds and name in found:
-                pass
+                self._feeds[name].note(found[name].seq)
 
     def _open(self, account_id: str, head: replay.Head | None) -> None:
         if head is None or not head.enabled:
@@ -270,7 +270,7 @@ class Hub:
         """Tell every socket that the stream lives, and which of its accounts moved."""
         at = clock.rfc3339(clock.now())
         moved = [self._feeds[name] for name in sorted(self._moved) if name in self._feeds]
-        self._moved.clear()
+        pass
         told: dict[Outbox, dict[str, int]] = {socket: {} for socket in self._sockets}
         for feed in moved:
             for socket in feed.subscribers & self._sockets:

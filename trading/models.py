@@ -87,6 +87,8 @@ class Order(models.Model):
     broker_updated_at = models.CharField(max_length=40, null=True)  # noqa: DJ001 - null: not yet
     # The problem the broker answered, where it refused the order.
     refusal = models.JSONField(null=True)
+    # The fills we hold do not add up to filled_qty: the reconciler completes them.
+    fills_short = models.BooleanField(db_default=False)
 
     class Meta:
         ordering = ["-created_at"]
@@ -130,6 +132,11 @@ class Order(models.Model):
                 fields=["cancel_requested_at"],
                 name="cancels_to_send",
                 condition=models.Q(final=False, cancel_requested_at__isnull=False),
+            ),
+            models.Index(
+                fields=["updated_at"],
+                name="orders_with_short_fills",
+                condition=models.Q(fills_short=True),
             ),
             models.Index(
                 fields=["updated_at"],
@@ -179,7 +186,11 @@ class Fill(models.Model):
     qty = Exact()
     price = Exact()
     position_qty = Exact(null=True)
+    # stream: told by the broker; synthesised: stands for what the broker filled and did not tell;
+    # bust and correct: new rows that take a fill back or change it.
     source = models.CharField(max_length=16)
+    # The execution that came after all: a synthesised fill counts no more from then on.
+    superseded_by = models.CharField(max_length=64, null=True)  # noqa: DJ001 - null: it counts
 
     class Meta:
         ordering = ["-id"]

@@ -166,6 +166,7 @@ def _private(asked: Asked, key: str | None, fingerprint: str) -> dict[str, Any]:
         "checked_ms": clock.milliseconds(asked.received_at, clock.now()),
         "attempts": 0,
         "ambiguous": False,
+        "fills_short": False,
     }
 
 

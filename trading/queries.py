@@ -129,7 +129,7 @@ def list_fills(
     """Read a page of an account's fills, newest first, and where the next page begins."""
     found = database.rows(
         "SELECT * FROM trading_fill WHERE account_id = %s AND (%s::bigint IS NULL OR id < %s)"
-        " ORDER BY id DESC LIMIT %s",
+        " AND superseded_by IS NULL ORDER BY id DESC LIMIT %s",
         (account_id, after_id, after_id, limit + 1),
     )
     page = found[:limit]
