@@ -38,14 +38,14 @@ _BADGES = (
 
 
 def environment_badge(request: HttpRequest) -> list[str] | None:
-    """Name the environments of the enabled accounts, on every page: LIVE red, PAPER green.
+    """Name the environments of the enabled accounts, on every page: LIVE red, PAPER green."""
+    enabled = Account.objects.filter(enabled=True).order_by()
+    return badge(set(enabled.values_list("environment", flat=True).distinct()))
 
-    None while there are no accounts.
-    """
-    found = set(
-        Account.objects.filter(enabled=True).values_list("environment", flat=True).distinct()
-    )
-    shown = [(name, colour) for name, colour in _BADGES if name in found]
+
+def badge(environments: set[str]) -> list[str] | None:
+    """Make the badge's text and the theme's colour; None while there are no accounts. Pure."""
+    shown = [(name, colour) for name, colour in _BADGES if name in environments]
     if not shown:
         return None
     return ["● " + " + ".join(name.upper() for name, _ in shown), shown[0][1]]

@@ -1,12 +1,11 @@
 """The trading API: /v2/account, orders, positions, assets, clock, calendar."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from aiohttp import web
-from multidict import MultiMapping
 
 from sandbox.answers import json_answer
 from sandbox.exchange import Account
@@ -162,7 +161,7 @@ class OrderFilter(NamedTuple):
         )
 
 
-def read_order_filter(query: MultiMapping[str]) -> OrderFilter:
+def read_order_filter(query: Mapping[str, str]) -> OrderFilter:
     """Read the query of GET /v2/orders.
 
     Raises:
@@ -197,7 +196,7 @@ def choose_orders(account: Account, wanted: OrderFilter) -> list[Order]:
     return chosen
 
 
-def _choice(query: MultiMapping[str], name: str, allowed: tuple[Word, ...]) -> Word:
+def _choice(query: Mapping[str, str], name: str, allowed: tuple[Word, ...]) -> Word:
     """The query's value; the first of the allowed where there is none."""
     value = query.get(name)
     if not value:
@@ -216,15 +215,15 @@ def _limit(value: str | None) -> int:
     return int(value)
 
 
-def _instant(query: MultiMapping[str], name: str) -> int | None:
+def _instant(query: Mapping[str, str], name: str) -> int | None:
     return _read(query, name, parse_instant)
 
 
-def _day(query: MultiMapping[str], name: str, otherwise: date) -> date:
+def _day(query: Mapping[str, str], name: str, otherwise: date) -> date:
     return _read(query, name, lambda text: date.fromisoformat(text[:10])) or otherwise
 
 
-def _read(query: MultiMapping[str], name: str, read: Callable[[str], Value]) -> Value | None:
+def _read(query: Mapping[str, str], name: str, read: Callable[[str], Value]) -> Value | None:
     value = query.get(name)
     if not value:
         return None
@@ -246,7 +245,7 @@ def _order_id(text: str) -> str:
         raise invalid("order_id is missing") from error
 
 
-def _asked(listing: Listing, query: MultiMapping[str]) -> bool:
+def _asked(listing: Listing, query: Mapping[str, str]) -> bool:
     return (
         query.get("status", "active") == "active"
         and query.get("asset_class", "us_equity") == "us_equity"

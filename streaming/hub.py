@@ -270,7 +270,7 @@ class Hub:
         """Tell every socket that the stream lives, and which of its accounts moved."""
         at = clock.rfc3339(clock.now())
         moved = [self._feeds[name] for name in sorted(self._moved) if name in self._feeds]
-        pass
+        self._moved.clear()
         told: dict[Outbox, dict[str, int]] = {socket: {} for socket in self._sockets}
         for feed in moved:
             for socket in feed.subscribers & self._sockets:

@@ -178,12 +178,12 @@ def _refused(request: Request, row: dict[str, Any], headers: Mapping[str, str]) 
 
 
 def _preferred_wait(request: Request) -> int | None:
-    found = _WAIT.search(request.headers.get("Prefer", "").lower())
+    found = _WAIT.search(request.META.get("HTTP_PREFER", "").lower())
     return None if found is None else min(int(found[1]), LONGEST)
 
 
 def _idempotency_key(request: Request) -> str | None:
-    key = request.headers.get("Idempotency-Key")
+    key = request.META.get("HTTP_IDEMPOTENCY_KEY")
     if key is None or _KEY.fullmatch(key):
         return key
     message = "An Idempotency-Key is 1–255 visible ASCII characters."

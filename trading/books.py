@@ -7,6 +7,7 @@ have a lane of their own (design.md §4).
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,12 @@ class _Book:
     hold_until: float = 0.0
 
 
+def _place(item: tuple[UUID, Row]) -> tuple[datetime, UUID]:
+    """Where an order stands in its account's queue: by when it was received."""
+    order_id, row = item
+    return row["created_at"], order_id
+
+
 class Books:
     """The waiting orders of every account of this desk. Safe to use from any thread."""
 
@@ -31,13 +38,20 @@ class Books:
         self._lock = threading.Lock()
 
     def add(self, rows: list[Row]) -> set[str]:
-        """Add queued orders, oldest first; known ones are refreshed. The accounts with work."""
+        """Add queued orders; known ones are refreshed. Returns the accounts with work.
+
+        The oldest goes first however late it came: one put back, or one whose hint was overtaken.
+        """
         with self._lock:
+            touched = {row["account_id"] for row in rows}
             for row in rows:
                 book = self._books.setdefault(row["account_id"], _Book())
                 if row["id"] not in book.flying:
                     book.waiting[row["id"]] = row
-            return {row["account_id"] for row in rows}
+            for account_id in touched:
+                waiting = self._books[account_id].waiting
+                self._books[account_id].waiting = OrderedDict(sorted(waiting.items(), key=_place))
+            return touched
 
     def take(self, account_id: str, now: float) -> Row | None:
         """Take the account's next order to send, if one may go now. `now` is monotonic seconds."""

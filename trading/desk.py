@@ -25,7 +25,7 @@ from opitios.broker.alpaca.streams import TradeUpdates
 from opitios.core import clock, database
 from opitios.core.bus import Topic, get_bus
 from opitios.core.config import Config
-from trading import leases, queries, sweeps, watch
+from trading import leases, queries, reconciler, sweeps, watch
 from trading.books import Books, Row
 from trading.sender import Sender
 
@@ -257,6 +257,7 @@ class Desk:
         """Lapse what is late, look up what is unknown, and plan checks and comparisons."""
         leased = list(self.leased)
         sweeps.lapse_late(leased)
+        reconciler.complete_fills(leased)
         lost = queries.orders_where(
             "status IN ('submitting', 'unknown') AND account_id = ANY(%s)", (leased,)
         )
@@ -289,7 +290,9 @@ class Desk:
         watch.check_account(account)
 
     def _compare(self, account: PooledAccount) -> None:
-        if sweeps.reconcile(account):
+        # Without an open order there is nothing to compare; a quiet account costs no call.
+        if reconciler.open_rows(account.account_id):
+            reconciler.compare(account)
             watch.note_reconciled(account.account_id)
 
     def _care(self, what: str, account_id: str, job: Callable[[PooledAccount], None]) -> None:
@@ -315,7 +318,9 @@ class Desk:
 
     def _on_message(self, account_id: str, raw: bytes, received_at: float) -> None:
         try:
-            watch.handle_message(account_id, raw)
+            account = self._pool.get(account_id)
+            if account is not None:
+                watch.handle_message(account, raw)
         finally:
             database.release()
 
@@ -324,7 +329,7 @@ class Desk:
         def note(account: PooledAccount) -> None:
             watch.note_stream(account_id, state)
             if state == "listening":
-                sweeps.reconcile(account)
+                reconciler.catch_up(account, watch.reconciled_at(account_id))
                 watch.note_reconciled(account_id)
 
         self._care(f"stream {state}", account_id, note)

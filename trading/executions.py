@@ -17,8 +17,9 @@ from accounts import journal
 from accounts.journal import Actor
 from opitios.broker.errors import BrokerError
 from opitios.broker.port import Answer
-from opitios.core import clock, database, jsontext
+from opitios.core import clock, database, ids, jsontext
 from opitios.core.bus import Topic, get_bus
+from opitios.core.errors import Reason
 from trading import lifecycle, queries, shapes
 from trading.lifecycle import Change, Execution, Known, Report
 
@@ -145,6 +146,20 @@ def change_by(
     raise Contended(str(order_id))
 
 
+def end_unsent(row: Row) -> tuple[str, dict[str, Any]]:
+    """Say how a queued order ends that is not to be sent any more: kind and patch."""
+    # An earlier attempt may still surface at the broker: only "not found there" can be said.
+    if row["ambiguous"]:
+        patch = {"status": lifecycle.LAPSED, "reason": Reason.NOT_AT_BROKER.slug}
+    else:
+        patch = {
+            "status": lifecycle.CANCELED,
+            "reason": Reason.CANCELED_BEFORE_SEND.slug,
+            "canceled_at": clock.rfc3339(clock.now()),
+        }
+    return f"order.{patch['status']}", {**patch, "final": True}
+
+
 def report(order_id: UUID, told: Report, cause: Cause) -> Row:
     """Write what the broker said of an order (lifecycle.decide). Raises Contended, LookupError."""
     for _ in range(TRIES):
@@ -173,6 +188,54 @@ def _report_once(row: Row, told: Report, cause: Cause) -> Row | None:
             status=new["status"],
         )
     return new
+
+
+def mirror(after: Mapping[str, Any], event: str, cause: Cause) -> Row:
+    """Store an order that was placed elsewhere, as the broker tells it; the one there is, if any.
+
+    `after` has every key of shapes.STORED_KEYS but `id`.
+    """
+    order_id = ids.new_id()
+    entry = journal.body(
+        actor=cause.actor,
+        occurred_at=cause.occurred_at,
+        order_id=str(order_id),
+        client_order_id=after["client_order_id"],
+        broker_order_id=after["broker_order_id"],
+        symbol=after["symbol"],
+        tags=after["tags"],
+        # Kept for its shape: an order of ours has the request that placed it here.
+        request={"request_id": None, "idempotency_key": None, "body_sha256": None},
+        note=cause.note or "placed elsewhere",
+        after={**after, "id": str(order_id)},
+        broker=cause.broker,
+    )
+    private = {
+        "source": "external",
+        "subject": "",
+        "fingerprint": "",
+        "checked_ms": 0,
+        "attempts": 0,
+        "ambiguous": False,
+        "fills_short": after["filled_qty"] != "0",
+    }
+    landed = database.row(
+        "SELECT * FROM order_accept(%s, '', NULL, %s, %s, %s, %s, %s)",
+        (
+            after["account_id"],
+            after["client_order_id"],
+            order_id,
+            lifecycle.kind_of(event),
+            jsontext.canonical(entry),
+            jsontext.canonical(private),
+        ),
+    )
+    if landed is None:
+        raise RuntimeError("order_accept returned nothing")
+    row = _require(landed["order_id"])
+    if landed["order_id"] == order_id:
+        _tell(row, lifecycle.kind_of(event), entry, None)
+    return row
 
 
 def attempt_ended(

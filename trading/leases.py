@@ -57,9 +57,7 @@ class Holding:
     share: int
 
 
-def hold(
-    owner: str, *, valid_seconds: float, surplus: AbstractSet[str] = frozenset()
-) -> Holding:
+def hold(owner: str, *, valid_seconds: float, surplus: AbstractSet[str] = frozenset()) -> Holding:
     """Show that we are alive, renew our leases but for `surplus`, and take what is free.
 
     `surplus` is let go at once: nothing of these accounts is being sent any more.

@@ -4,8 +4,9 @@ Names and meanings: design.md §4. The broker's own words are kept verbatim; one
 stored as it is and counts as open.
 """
 
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -52,6 +53,9 @@ _EVENT_OF_STATUS = {"filled": "fill", "partially_filled": "partial_fill"}
 
 # The broker took its own pending_* back: the state before it holds again.
 _REQUEST_REJECTED = frozenset({"order_cancel_rejected", "order_replace_rejected"})
+
+# The broker takes back or changes a fill (alpaca-wire.md §3a).
+_CORRECTING = frozenset({"trade_bust", "trade_correct"})
 
 # The broker's texts and numbers that an order of ours carries along.
 BROKER_TIMES = ("submitted_at", "filled_at", "expired_at", "canceled_at", "failed_at")
@@ -128,6 +132,50 @@ def plain(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def text_of(value: Any) -> Any:
+    """Write a decimal plainly; anything else stays as it is."""
+    return plain(value) if isinstance(value, Decimal) else value
+
+
+def same(ours: Any, told: Any) -> bool:
+    """Whether a value of ours is what the broker says: 10 and "10.0" are the same."""
+    if ours is None or told is None or not isinstance(ours, Decimal):
+        return bool(ours == told)
+    try:
+        return ours == Decimal(told)
+    except ArithmeticError:
+        return False
+
+
+def stand_in(
+    order_id: str,
+    *,
+    filled_qty: Decimal,
+    filled_avg_price: Decimal | None,
+    fills: Sequence[tuple[Decimal, Decimal]],
+    at: str,
+) -> Execution | None:
+    """Make the execution that stands for what the broker filled and the stream did not tell.
+
+    Its price makes the average right. The same shortfall gives the same execution_id, so that two
+    desks add it once. None where nothing is short.
+    """
+    rest = filled_qty - sum((qty for qty, _ in fills), Decimal(0))
+    if rest <= 0:
+        return None
+    paid = sum((qty * price for qty, price in fills), Decimal(0))
+    price = ((filled_avg_price or Decimal(0)) * filled_qty - paid) / rest
+    name = hashlib.sha256(f"{order_id} {plain(filled_qty)} {plain(rest)}".encode()).hexdigest()
+    return Execution(
+        execution_id=f"syn-{name[:40]}",
+        qty=rest,
+        price=max(price, Decimal(0)).quantize(Decimal("1e-9")),
+        at=at,
+        position_qty=None,
+        source="synthesised",
+    )
+
+
 def is_final(status: str) -> bool:
     """Whether an order in this state changes no more."""
     return status in FINAL
@@ -166,7 +214,7 @@ def decide(known: Known, report: Report) -> Change:
     elif not known.final and _is_later(known, report.order.get("updated_at")):
         # The same word again, later: a word from in between must not overtake it.
         patch["broker_updated_at"] = report.order["updated_at"]
-    patch |= _new_fills(known, report.order)
+    patch |= _new_fills(known, report)
     if known.final and known.status != LAPSED and "filled_qty" in patch:
         alarm = LATE_FILL
     kind = kind_of(report.event or event_of(status))
@@ -226,9 +274,15 @@ def _new_state(known: Known, status: str, order: Mapping[str, Any]) -> dict[str,
     return patch
 
 
-def _new_fills(known: Known, order: Mapping[str, Any]) -> dict[str, Any]:
+def _corrects(report: Report) -> bool:
+    return report.event in _CORRECTING
+
+
+def _new_fills(known: Known, report: Report) -> dict[str, Any]:
+    order = report.order
     filled = Decimal(order.get("filled_qty") or 0)
-    if filled <= known.filled_qty:
+    # Only a bust or a correction takes filled quantity back; else less is an older picture.
+    if filled == known.filled_qty or (filled < known.filled_qty and not _corrects(report)):
         return {}
     patch: dict[str, Any] = {"filled_qty": plain(filled)}
     if order.get("filled_avg_price") is not None:

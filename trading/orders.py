@@ -270,22 +270,10 @@ def _decide_cancel(row: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
             order_id=str(row["id"]),
         )
     if row["status"] == lifecycle.QUEUED:
-        return _end_unsent(row)
+        return executions.end_unsent(row)
     if row["cancel_requested_at"] is not None:
         return None
     patch: dict[str, Any] = {"cancel_requested_at": clock.now()}
     if row["status"] not in lifecycle.OURS:
         patch["status"] = "pending_cancel"
     return "order.cancel_requested", patch
-
-
-def _end_unsent(row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    # An earlier attempt may still surface at the broker: only "not found there" can be said.
-    if row["ambiguous"]:
-        reason, status = Reason.NOT_AT_BROKER, lifecycle.LAPSED
-    else:
-        reason, status = Reason.CANCELED_BEFORE_SEND, lifecycle.CANCELED
-    patch: dict[str, Any] = {"status": status, "final": True, "reason": reason.slug}
-    if status == lifecycle.CANCELED:
-        patch["canceled_at"] = clock.rfc3339(clock.now())
-    return f"order.{status}", patch

@@ -148,7 +148,8 @@ def order_detail(row: dict[str, Any]) -> dict[str, Any]:
         "SELECT * FROM trading_attempt WHERE order_id = %s ORDER BY id", (row["id"],)
     )
     fills = database.rows(
-        "SELECT * FROM trading_fill WHERE order_id = %s ORDER BY id", (row["id"],)
+        "SELECT * FROM trading_fill WHERE order_id = %s AND superseded_by IS NULL ORDER BY id",
+        (row["id"],),
     )
     return {
         **shapes.order_json(row),

@@ -3,7 +3,7 @@
 The policy is in the types of opitios.broker.errors: each is named by the permitted next step.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import structlog
@@ -36,6 +36,10 @@ _SENT_FIELDS = (
     "symbol", "qty", "notional", "side", "type", "time_in_force", "limit_price", "stop_price",
     "trail_price", "trail_percent", "client_order_id", "position_intent",
 )  # fmt: skip
+
+
+# Kind and patch of an outcome, decided on the row as it is then.
+Outcome = Callable[[Row], tuple[str, Mapping[str, Any]]]
 
 
 class Rests(Protocol):
@@ -77,7 +81,7 @@ class Sender:
 
     def _answered(self, claimed: Claimed, answer: Answer) -> None:
         row, facts = claimed.row, facts_of(answer)
-        if not _is_ours(answer.body, row):
+        if not is_ours(answer.body, row):
             self._unknown(claimed, facts, "the answer describes another order")
             self._attempt_ended(claimed, "wrong-id", answer.ms, facts)
             return
@@ -127,7 +131,7 @@ class Sender:
         if isinstance(error, Throttled):
             rest = error.retry_after_seconds or THROTTLED_REST
         self._rests.rest(claimed.row["account_id"], rest)
-        self._write(claimed, "order.queued", {"status": lifecycle.QUEUED}, facts, error.message)
+        self._decided(claimed, _put_back, facts, error.message)
 
     def _unknown(self, claimed: Claimed, facts: Mapping[str, Any], why: str) -> None:
         patch = {"status": lifecycle.UNKNOWN, "ambiguous": True}
@@ -141,10 +145,15 @@ class Sender:
         facts: Mapping[str, Any],
         note: str | None = None,
     ) -> None:
+        self._decided(claimed, lambda _row: (kind, patch), facts, note)
+
+    def _decided(
+        self, claimed: Claimed, outcome: Outcome, facts: Mapping[str, Any], note: str | None
+    ) -> None:
         """Write an outcome unless a report overtook it: the broker's word wins over our silence."""
 
         def decide(row: Row) -> tuple[str, Mapping[str, Any]] | None:
-            return (kind, patch) if row["status"] == lifecycle.SUBMITTING else None
+            return outcome(row) if row["status"] == lifecycle.SUBMITTING else None
 
         cause = _cause(claimed.row, facts, None, note)
         executions.change_by(claimed.row["id"], decide, cause)
@@ -185,6 +194,13 @@ class Sender:
         executions.report(row["id"], told, _cause(row, facts_of(answer), None))
 
 
+def _put_back(row: Row) -> tuple[str, Mapping[str, Any]]:
+    # A cancel asked while it was under way is done now: it did not get there.
+    if row["cancel_requested_at"] is not None:
+        return executions.end_unsent(row)
+    return "order.queued", {"status": lifecycle.QUEUED}
+
+
 def refusal_of(error: Refused | AccessDenied) -> BrokerRefusal:
     """Keep what the broker said, its extra fields verbatim."""
     extra = {k: v for k, v in (error.body or {}).items() if k not in {"code", "message"}}
@@ -202,7 +218,8 @@ def _wire(row: Row) -> dict[str, Any]:
     return {**order, "extended_hours": True} if row["extended_hours"] else order
 
 
-def _is_ours(body: Any, row: Row) -> bool:
+def is_ours(body: Any, row: Row) -> bool:
+    """Say whether a broker's answer describes this order, and in full."""
     return (
         isinstance(body, dict)
         and body.get("client_order_id") == row["client_order_id"]

@@ -1,16 +1,12 @@
-"""What is done again and again until it holds: late orders lapse, unknown ones are looked up, open
-ones are compared with the broker's.
+"""What is done again and again until it holds: late orders lapse, unknown ones are looked up.
 
 Each function is one step and says what it found; the desk's loop calls them.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
-
-import structlog
 
 from accounts import journal
 from accounts.pool import PooledAccount
@@ -19,18 +15,13 @@ from opitios.broker.port import Answer
 from opitios.core import clock
 from opitios.core.config import Timers
 from opitios.core.errors import Reason
-from trading import executions, lifecycle, queries
-from trading.executions import Cause, Row, facts_of
-from trading.lifecycle import Report
-
-logger = structlog.get_logger("app")
+from trading import executions, lifecycle, queries, reconciler, reports
+from trading.executions import Cause, Row
 
 # reliability.md §2.1 (e): the pause before each look-up of one order, in seconds.
 LOOK_UP_PAUSES = (0.5, 1, 2, 4, 8, 15, 30)
 # An order counts as absent after so many look-ups that found nothing (design.md §4).
 ABSENT_AFTER_LOOKUPS = 3
-# Alpaca's largest page of orders.
-PAGE = 500
 
 
 def lapse_late(account_ids: list[str]) -> int:
@@ -122,7 +113,7 @@ class LookUps:
             # Nothing was learnt; the next look-up is due after its pause.
             return
         else:
-            take_over(row, answer, "look-up")
+            reports.take_answer(account, answer, "look-up")
             self.searches.pop(row["id"], None)
 
     def _judge_absent(self, row: Row, account: PooledAccount, search: _Search) -> None:
@@ -131,7 +122,7 @@ class LookUps:
             return
         listed = listed_order(row, account)
         if listed is not None:
-            take_over(row, listed, "list")
+            reports.take_answer(account, listed, "list")
         else:
             cause = Cause(journal.system("desk", row["principal"]), note="looked up, not found")
             executions.change_by(row["id"], _decide_absent, cause)
@@ -147,44 +138,10 @@ def _decide_absent(row: Row) -> tuple[str, Mapping[str, Any]] | None:
 
 
 def listed_order(row: Row, account: PooledAccount) -> Answer | None:
-    """Search the broker's full list since the order's creation, page by page; None if absent."""
-    after = clock.rfc3339(row["created_at"])
-    while True:
-        page = account.trading.orders(status="all", limit=PAGE, direction="asc", after=after)
-        for order in page.body:
-            if order.get("client_order_id") == row["client_order_id"]:
-                return dataclasses.replace(page, body=order)
-        if len(page.body) < PAGE:
-            return None
-        after = page.body[-1]["submitted_at"]
-
-
-def take_over(row: Row, answer: Answer, note: str) -> Row:
-    """Write what the broker holds of an order, as it answered a read of ours."""
-    cause = Cause(
-        journal.system("desk", row["principal"]),
-        occurred_at=answer.body.get("updated_at"),
-        broker=facts_of(answer),
-        note=note,
-    )
-    return executions.report(row["id"], Report(order=answer.body), cause)
-
-
-def reconcile(account: PooledAccount) -> int:
-    """Read each order of the account that lives at the broker and take over what changed.
-
-    The stream replays nothing, so this runs after each (re)connect and every 15 s while orders are
-    open (design.md §4). Raises BrokerError where the broker does not answer.
-    """
-    open_rows = queries.orders_where(
-        "account_id = %s AND NOT final AND broker_order_id IS NOT NULL",
-        (account.account_id,),
-    )
-    for row in open_rows:
-        try:
-            answer = account.trading.order(row["broker_order_id"])
-        except NotFound:
-            logger.exception("an order is missing at the broker", order_id=str(row["id"]))
-            continue
-        take_over(row, answer, "reconciliation")
-    return len(open_rows)
+    """Search the broker's full list since the order's creation; None if it is not in it."""
+    # The broker's clock may be behind ours.
+    after = clock.rfc3339(row["created_at"] - reconciler.OVERLAP)
+    for answer in reconciler.list_orders(account, status="all", after=after):
+        if answer.body.get("client_order_id") == row["client_order_id"]:
+            return answer
+    return None

@@ -5,7 +5,7 @@ none is tried for five seconds, so that no thread piles up behind a black hole.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -61,15 +61,27 @@ class Bus:
         if clock.monotonic() < self._closed_until:
             return False
         try:
-            with self._redis.pipeline(transaction=False) as pipeline:
-                for topic, message in hints:
-                    pipeline.publish(topic, orjson.dumps(message))
-                pipeline.execute()
+            self._send([("PUBLISH", topic, orjson.dumps(message)) for topic, message in hints])
         except redis.RedisError as error:
             self._closed_until = clock.monotonic() + OPEN_SECONDS
             logger.warning("redis does not answer", error=type(error).__name__)
             return False
         return True
+
+    def _send(self, commands: Sequence[tuple[str, str, bytes]]) -> None:
+        # By hand what a pipeline does, at half its cost: this stands in the way of every order.
+        pool = self._redis.connection_pool
+        connection = pool.get_connection()
+        try:
+            connection.send_packed_command(connection.pack_commands(commands))
+            for _ in commands:
+                connection.read_response()
+        except redis.RedisError:
+            # An answer may still be under way: nobody else is to read it as theirs.
+            connection.disconnect()
+            raise
+        finally:
+            pool.release(connection)
 
     @property
     def is_up(self) -> bool:

@@ -13,7 +13,7 @@ def now() -> datetime:
 
 def rfc3339(instant: datetime) -> str:
     """Write an aware instant as RFC 3339 UTC with microseconds and `Z`."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def milliseconds(start: datetime, end: datetime) -> float:

@@ -1,12 +1,14 @@
 """One way to call Postgres outside the ORM: one prepared statement, one round trip."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import psycopg
 from django.db import InterfaceError, OperationalError, connection
 from psycopg.rows import dict_row
+from psycopg_pool import ConnectionPool
 
 # reliability.md §2.2: connect 1 s, statement 2 s, lock 500 ms, idle transaction 5 s.
 SESSION = (
@@ -63,26 +65,53 @@ def is_broken(error: Exception) -> bool:
     return state is None or state in _GOING_AWAY
 
 
-def _raw() -> "psycopg.Connection[Any]":
+def _held() -> "psycopg.Connection[Any]":
     try:
         connection.ensure_connection()
     except (OperationalError, InterfaceError) as error:
         raise NotReached("Postgres cannot be reached") from error
-    raw: psycopg.Connection[Any] = connection.connection
-    return raw
+    held: psycopg.Connection[Any] = connection.connection
+    return held
+
+
+@contextmanager
+def _borrowed(pool: "ConnectionPool[Any]") -> "Iterator[psycopg.Connection[Any]]":
+    try:
+        with connection.wrap_database_errors:
+            # Opening an open pool does nothing; the first caller of a process finds it closed.
+            pool.open()
+            lent = pool.getconn()
+    except (OperationalError, InterfaceError) as error:
+        raise NotReached("Postgres cannot be reached") from error
+    try:
+        yield lent
+    finally:
+        pool.putconn(lent)
 
 
 def rows(sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> list[dict[str, Any]]:
-    """Run one prepared statement on this thread's connection and return its rows as dicts.
+    """Run one prepared statement and return its rows as dicts.
 
+    On this thread's connection where it holds one (a transaction is open, or the ORM was used);
+    else on one borrowed from the pool for the statement alone, which spares Django's set-up of it.
     Raises NotReached where no connection is to be had, django.db.OperationalError where it broke or
     a time limit ran out (see is_broken).
     """
-    raw = _raw()
+    pool: ConnectionPool[Any] | None = connection.pool  # type: ignore[attr-defined] # of Postgres
+    if connection.connection is not None or pool is None:
+        return _run(_held(), sql, params)
+    with _borrowed(pool) as lent:
+        return _run(lent, sql, params)
+
+
+def _run(
+    raw: "psycopg.Connection[Any]", sql: str, params: Sequence[Any] | Mapping[str, Any]
+) -> list[dict[str, Any]]:
     # Django's own cursors bind on the client and never prepare; this one is psycopg's plain one.
     with connection.wrap_database_errors, psycopg.Cursor(raw, row_factory=dict_row) as cursor:
         cursor.execute(sql.encode(), params, prepare=True)
-        return cursor.fetchall() if cursor.description else []
+        result = cursor.pgresult
+        return cursor.fetchall() if result is not None and result.nfields else []
 
 
 def row(sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> dict[str, Any] | None:

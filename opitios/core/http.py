@@ -155,14 +155,45 @@ class JsonOnly(negotiation.BaseContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
-class ApiView(APIView):
-    """Base of every API view. Handlers return `answer(…)` or raise Problem."""
+_NEGOTIATION = JsonOnly()
 
+
+class ApiView(APIView):
+    """Base of every API view. Handlers return `answer(…)` or raise Problem.
+
+    Of the steps DRF takes around a handler only those are kept whose outcome is not always the
+    same: who asks, and may they. Versions, throttles and headers about them would say nothing.
+    """
+
+    http_method_names = ["get", "post", "put", "patch", "delete", "head"]
     content_negotiation_class = JsonOnly
     parser_classes = [parsers.JSONParser]
     renderer_classes = [renderers.JSONRenderer]
     permission_classes: list[Any] = []
     throttle_classes: list[Any] = []
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        """Wrap the request for its authenticators; nothing parses or negotiates it."""
+        return Request(
+            request, authenticators=self.get_authenticators(), negotiator=_NEGOTIATION
+        )
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Find out who asks, and judge it."""
+        self.perform_authentication(request)
+        self.check_permissions(request)
+
+    def finalize_response(
+        self, request: Request, response: Any, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Let the answer go as it was made: it is rendered already."""
+        made: HttpResponse = response
+        return made
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        """None: `Allow` belongs to a 405, and nothing varies."""
+        return {}
 
     def get_exception_handler(self) -> Any:
         """One handler for every view."""

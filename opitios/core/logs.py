@@ -2,6 +2,7 @@
 
 import logging.config
 from collections.abc import MutableMapping
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -10,9 +11,15 @@ import structlog
 _SECRET_WORDS = ("secret", "password", "token", "api_key", "authorization", "master_key", "dsn")
 
 
+# The names of fields are few and stand in our code.
+@lru_cache(maxsize=1024)
+def _is_secret(name: str) -> bool:
+    return any(word in name.lower() for word in _SECRET_WORDS)
+
+
 def _mask(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name in event:
-        if any(word in name.lower() for word in _SECRET_WORDS):
+        if _is_secret(name):
             event[name] = "***"
     return event
 

@@ -25,7 +25,7 @@ class RequestFloor:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Stamp, answer, log. The query string is not logged: a token might stand in it."""
         request.received_at = clock.now()  # type: ignore[attr-defined]
-        request.request_id = ids.request_id(request.headers.get("X-Request-ID"))  # type: ignore[attr-defined]
+        request.request_id = ids.request_id(request.META.get("HTTP_X_REQUEST_ID"))  # type: ignore[attr-defined]
         started = clock.monotonic()
         response = self.get_response(request)
         response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]

@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 
 from sandbox.acceptance import Arrival, accept_order, request_cancel
-from sandbox.events import AccountOpened, Filled, Moved, Placed
+from sandbox.events import AccountOpened, Filled, Moved
 from sandbox.exchange import Account, Exchange
 from sandbox.ids import Ids
 from sandbox.instants import SECOND
@@ -106,6 +106,3 @@ class Books:
     def _tick(self) -> int:
         self.at += 1
         return self.at
-
-
-__all__ = ["ACCOUNT", "ASK", "BID", "NOON", "Books", "Placed"]

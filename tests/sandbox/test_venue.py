@@ -126,3 +126,16 @@ async def test_an_on_close_order_trades_at_the_bell(data: Path) -> None:
 
     assert order.status == "filled"
     told.ledger.close()
+
+
+async def test_instants_go_on_rising_after_a_ledger_from_a_clock_ahead(data: Path) -> None:
+    told = Told(data, "2099-01-05T17:00:00")
+    order = told.submit()
+    told.ledger.close()
+
+    ledger = Ledger(data)
+    venue = Venue(ledger, Terms(), lambda *_: None)
+    venue.recover()
+
+    assert venue.clock.now() > order.created_at
+    ledger.close()

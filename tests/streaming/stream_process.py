@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.http11 import Response
 from websockets.sync.client import ClientConnection, connect
 
+from opitios.core import clock
 from opitios.core.embedded import ports
 from tests.support.until import until
 
@@ -121,6 +123,7 @@ class Client:
 
     def __init__(self, url: str, headers: dict[str, str], sock: socket.socket | None) -> None:
         self._exits = ExitStack()
+        self._unread: deque[dict[str, Any]] = deque()
         opened = connect(
             url,
             sock=sock,
@@ -160,11 +163,18 @@ class Client:
         return messages
 
     def hears_next(self, kind: str, *, seconds: float = PATIENCE) -> dict[str, Any]:
-        """The next message of this T; heartbeats and others before it are passed over."""
-        while True:
-            for message in self.hears(seconds=seconds):
-                if message["T"] == kind:
-                    return message
+        """The next message of this T; heartbeats and others before it are passed over.
+
+        Raises TimeoutError where none comes in time, whatever else does.
+        """
+        deadline = clock.monotonic() + seconds
+        while (left := deadline - clock.monotonic()) > 0:
+            while not self._unread:
+                self._unread.extend(self.hears(seconds=left))
+            message = self._unread.popleft()
+            if message["T"] == kind:
+                return message
+        raise TimeoutError(f"no {kind} within {seconds} s")
 
     def asks(self, **message: Any) -> list[dict[str, Any]]:
         """Write one message and read the frame that answers it."""

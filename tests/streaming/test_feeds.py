@@ -37,6 +37,16 @@ def test_any_order_of_pushes_shows_each_entry_once_and_in_order(pushed: list[int
     assert feed.is_behind == (max(pushed, default=0) > len(shown))
 
 
+def test_entries_shown_before_take_no_room() -> None:
+    feed = started(1000)
+    for number in range(1, 1001):
+        assert feed.offer(message(number)) == []
+
+    feed.offer(message(1002))
+
+    assert numbers([*feed.offer(message(1001))]) == [1001, 1002]
+
+
 def test_what_came_while_the_head_was_read_follows_the_snapshot() -> None:
     feed = Feed("A")
     for number in (7, 9, 8, 6):

@@ -1,10 +1,13 @@
 """Which handshakes are answered, and what else the stream process says to HTTP."""
 
+import json
 from collections.abc import Callable
 
 import pytest
 import requests
 
+from streaming.consumers import Event
+from streaming.routing import websocket
 from tests.streaming.conftest import Token
 from tests.streaming.stream_process import Client, StreamProcess
 
@@ -48,6 +51,29 @@ def test_any_other_path_is_not_found(stream: StreamProcess, path: str) -> None:
 
     assert response.status_code == 404
     assert response.headers["Content-Type"] == "application/problem+json"
+
+
+async def test_a_server_that_cannot_answer_a_handshake_says_no() -> None:
+    sent: list[Event] = []
+
+    async def send(event: Event) -> None:
+        sent.append(event)
+
+    async def receive() -> Event:
+        return {"type": "websocket.connect"}
+
+    await websocket({"type": "websocket", "path": "/ws", "headers": []}, receive, send)
+
+    assert sent == [{"type": "websocket.close"}]
+
+
+def test_a_process_that_cannot_judge_tokens_does_not_start(
+    own_stream: Callable[..., StreamProcess],
+) -> None:
+    weak = [{"kid": "k", "alg": "HS256", "key": "short"}]
+
+    with pytest.raises(RuntimeError, match="an HS256 secret needs 32 bytes"):
+        own_stream(OPITIOS_JWT_KEYS=json.dumps(weak))
 
 
 @pytest.mark.parametrize("path", ["/", "/ws/v1/stream", "/api/v1/health", "/admin/"])
