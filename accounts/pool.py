@@ -119,7 +119,9 @@ class Pool:
     def stop(self) -> None:
         """End the loop and wait for it; the process's row goes away by itself."""
         self._closing.set()
-        self._thread.join(timeout=3)
+        if self._thread.is_alive():
+            self._thread.join(timeout=3)
+        self._transport.close()
 
     def _run(self) -> None:
         timers = self._config.timers

@@ -10,21 +10,24 @@ from uuid import UUID
 import redis
 from django.db.models import Count
 from django.http import HttpRequest
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
 from django.utils.safestring import SafeString
+from unfold.dataclasses import SearchResult
 
 from accounts import pages, poolview
 from accounts.admin import is_alive
 from accounts.models import Account, AccountState, ProcessRow
 from opitios.core import bus, clock
 from opitios.core.config import get_config
-from trading.admin import ms_to_final, status_dot, tone_of
+from trading.admin import ms_to_final, named, status_dot, tone_of
 from trading.lifecycle import plain
 from trading.models import Order
 
 # A process that ended this long ago was taken away on purpose.
 MISSED_FOR = timedelta(hours=1)
 LATEST = 10
+# The command palette shows so many accounts, and as many orders.
+FOUND = 10
 
 # What a member of staff must be allowed to view for the front page to show anything.
 SEEN_WITH = ("accounts.view_account", "trading.view_order")
@@ -104,6 +107,31 @@ def _item(title: str, icon: str, page: str) -> dict[str, Any]:
         "link": reverse_lazy(f"admin:{page}"),
         "permission": may_see,
     }
+
+
+def search(request: HttpRequest, _: str) -> list[SearchResult]:
+    """Find accounts and orders for the command palette (Ctrl-K), few and by index.
+
+    The theme hands the words over in lower case; ids are read as they were typed.
+    """
+    term = request.GET.get("s", "").strip()
+    found: list[SearchResult] = []
+    if request.user.has_perm("accounts.view_account"):
+        accounts = Account.objects.filter(account_id__startswith=term)[:FOUND]
+        found += [_result(row, "Account", "accounts_account_change") for row in accounts]
+    if request.user.has_perm("trading.view_order"):
+        orders = Order.objects.filter(named(term)).order_by("-id")[:FOUND]
+        found += [_result(row, "Order", "trading_order_change") for row in orders]
+    return found
+
+
+def _result(row: Account | Order, kind: str, page: str) -> SearchResult:
+    return SearchResult(
+        title=str(row),
+        description=f"{kind} {row.pk}",
+        link=reverse(f"admin:{page}", args=[row.pk]),
+        icon="data_object",
+    )
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:

@@ -150,7 +150,7 @@ UNFOLD = {
         "command_search": True,
         "navigation": "opitios.console.navigation",
     },
-    "COMMAND": {"search_models": ["accounts.account", "trading.order"]},
+    "COMMAND": {"search_callback": "opitios.console.search"},
     "COLORS": {
         "primary": {
             "50": "oklch(97.1% .013 262)",

@@ -163,11 +163,7 @@ class OrderAdmin(Ledger):
         term = search_term.strip()
         if not term:
             return queryset, False
-        found = Q(client_order_id=term) | Q(broker_order_id=term)
-        try:
-            found |= Q(id=uuid.UUID(term))
-        except ValueError:
-            found |= Q(account_id=term) | Q(symbol=term.upper())
+        found = named(term) | Q(account_id=term) | Q(symbol=term.upper())
         return queryset.filter(found), False
 
     def change_view(
@@ -471,6 +467,14 @@ def outcome_dot(outcome: str | None) -> SafeString:
     """Show how a call to the broker ended."""
     tones = {None: "busy", "accepted": "good", "unknown": "warn", "throttled": "warn"}
     return pages.dot(outcome or "under way", tones.get(outcome, "bad"))
+
+
+def named(term: str) -> Q:
+    """Make the condition for an order's own names: our id, the broker's, the program's."""
+    found = Q(client_order_id=term) | Q(broker_order_id=term)
+    with suppress(ValueError):
+        found |= Q(id=uuid.UUID(term))
+    return found
 
 
 def _by_id(queryset: QuerySet[Any], search_term: str, column: str) -> QuerySet[Any]:

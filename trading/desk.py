@@ -72,6 +72,8 @@ class Desk:
             timers=StreamTimers(spread=config.timers.stream_spread),
         )
         self._listening: dict[str, int] = {}
+        self._stream_states: dict[str, StreamState] = {}
+        self._noting = threading.Lock()
         self._threads: list[threading.Thread] = []
 
     # Life
@@ -326,13 +328,22 @@ class Desk:
 
     def _on_stream(self, account_id: str, state: StreamState) -> None:
         # The loop of the sockets must not wait for a database: a carer writes it down.
+        self._stream_states[account_id] = state
+
         def note(account: PooledAccount) -> None:
-            watch.note_stream(account_id, state)
+            self._note_stream(account_id)
             if state == "listening":
                 reconciler.catch_up(account, watch.reconciled_at(account_id))
                 watch.note_reconciled(account_id)
 
         self._care(f"stream {state}", account_id, note)
+
+    def _note_stream(self, account_id: str) -> None:
+        # Carers overtake each other: one at a time, each writes what is newest.
+        with self._noting:
+            watch.note_stream(account_id, self._stream_states[account_id])
+        # Nothing is held while the broker is asked (law 5).
+        database.release()
 
     def snapshot(self) -> dict[str, Any]:
         """This desk's part of the pool row (api.md §7)."""

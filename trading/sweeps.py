@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+import structlog
+
 from accounts import journal
 from accounts.pool import PooledAccount
 from opitios.broker.errors import BrokerError, NotFound
@@ -17,6 +19,8 @@ from opitios.core.config import Timers
 from opitios.core.errors import Reason
 from trading import executions, lifecycle, queries, reconciler, reports
 from trading.executions import Cause, Row
+
+logger = structlog.get_logger("app")
 
 # reliability.md §2.1 (e): the pause before each look-up of one order, in seconds.
 LOOK_UP_PAUSES = (0.5, 1, 2, 4, 8, 15, 30)
@@ -113,8 +117,14 @@ class LookUps:
             # Nothing was learnt; the next look-up is due after its pause.
             return
         else:
-            reports.take_answer(account, answer, "look-up")
-            self.searches.pop(row["id"], None)
+            self._adopt(row, account, answer)
+
+    def _adopt(self, row: Row, account: PooledAccount, answer: Answer) -> None:
+        if answer.body.get("client_order_id") != row["client_order_id"]:
+            logger.error("a look-up answered another order", order_id=str(row["id"]))
+            return
+        reports.take_answer(account, answer, "look-up")
+        self.searches.pop(row["id"], None)
 
     def _judge_absent(self, row: Row, account: PooledAccount, search: _Search) -> None:
         quiet = clock.monotonic() - search.began_at

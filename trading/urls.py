@@ -5,12 +5,13 @@ from django.urls import path
 from trading import api
 
 urlpatterns = [
-    path("accounts/<str:account_id>/orders", api.OrdersView.as_view(), name="orders"),
+    # Tried in this order: the path that is asked most comes first.
     path(
         "accounts/<str:account_id>/orders/stocks",
         api.StockOrdersView.as_view(),
         name="stock-orders",
     ),
+    path("accounts/<str:account_id>/orders", api.OrdersView.as_view(), name="orders"),
     path(
         "accounts/<str:account_id>/orders:by_client_order_id",
         api.OrderByClientIdView.as_view(),

@@ -4,6 +4,7 @@ Losing Redis makes pushes slower and loses nothing: a call takes at most 200 ms,
 none is tried for five seconds, so that no thread piles up behind a black hole.
 """
 
+import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
@@ -29,9 +30,8 @@ OPEN_SECONDS = 5.0
 class Topic(StrEnum):
     """What processes tell each other. Everything here is repeated by a poll of Postgres."""
 
-    WAKE = "opitios:wake"  # {"account_id", "order_id"}: one to send, or to cancel
-    ORDERS = "opitios:orders"  # one stream message of api.md §6, ready to be shown
-    ROSTER = "opitios:roster"  # {"version"}: accounts changed
+    WAKE = "wake"  # {"account_id", "order_id"}: one to send, or to cancel
+    ORDERS = "orders"  # one stream message of api.md §6, ready to be shown
 
 
 def client(url: str, *, seconds: float = CALL_SECONDS) -> "redis.Redis":
@@ -48,8 +48,9 @@ def client(url: str, *, seconds: float = CALL_SECONDS) -> "redis.Redis":
 class Bus:
     """Publishes hints and listens for them; both go on by themselves when Redis returns."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, namespace: str = "") -> None:
         self._url = url
+        self._namespace = namespace
         self._redis = client(url)
         self._closed_until = 0.0
 
@@ -61,12 +62,21 @@ class Bus:
         if clock.monotonic() < self._closed_until:
             return False
         try:
-            self._send([("PUBLISH", topic, orjson.dumps(message)) for topic, message in hints])
+            self._send(
+                [
+                    ("PUBLISH", self.channel(topic), orjson.dumps(message))
+                    for topic, message in hints
+                ]
+            )
         except redis.RedisError as error:
             self._closed_until = clock.monotonic() + OPEN_SECONDS
             logger.warning("redis does not answer", error=type(error).__name__)
             return False
         return True
+
+    def channel(self, topic: Topic) -> str:
+        """Name a topic's channel. Redis knows no databases here: gateways share one server."""
+        return f"opitios:{self._namespace}:{topic}"
 
     def _send(self, commands: Sequence[tuple[str, str, bytes]]) -> None:
         # By hand what a pipeline does, at half its cost: this stands in the way of every order.
@@ -90,7 +100,7 @@ class Bus:
 
     def listen(self, topic: Topic, handle: Callable[[dict[str, Any]], None]) -> "Listener":
         """Call `handle` for each message of a topic, on a thread of its own, until closed."""
-        listener = Listener(self._url, topic, handle)
+        listener = Listener(self._url, self.channel(topic), handle)
         listener.start()
         return listener
 
@@ -98,9 +108,9 @@ class Bus:
 class Listener(threading.Thread):
     """One subscription. Reconnects for ever; what was missed meanwhile is found by polls."""
 
-    def __init__(self, url: str, topic: Topic, handle: Callable[[dict[str, Any]], None]) -> None:
-        super().__init__(name=f"listen-{topic}", daemon=True)
-        self._url, self._topic, self._handle = url, topic, handle
+    def __init__(self, url: str, channel: str, handle: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__(name=f"listen-{channel}", daemon=True)
+        self._url, self._channel, self._handle = url, channel, handle
         self._closing = threading.Event()
         self.connected = threading.Event()
 
@@ -110,7 +120,7 @@ class Listener(threading.Thread):
             try:
                 self._read()
             except redis.RedisError as error:
-                logger.warning("listener lost redis", topic=self._topic, error=type(error).__name__)
+                logger.warning("listener lost redis", channel=self._channel, error=type(error).__name__)
             self.connected.clear()
             self._closing.wait(1.0)
 
@@ -119,7 +129,7 @@ class Listener(threading.Thread):
         # redis-py leaves pubsub() untyped.
         made: Any = client(self._url, seconds=1.0)
         with made.pubsub(ignore_subscribe_messages=True) as subscription:
-            subscription.subscribe(self._topic)
+            subscription.subscribe(self._channel)
             self.connected.set()
             while not self._closing.is_set():
                 message = subscription.get_message(timeout=0.5)
@@ -130,7 +140,7 @@ class Listener(threading.Thread):
         try:
             self._handle(orjson.loads(data))
         except Exception:
-            logger.exception("a hint could not be handled", topic=self._topic)
+            logger.exception("a hint could not be handled", channel=self._channel)
 
     def close(self) -> None:
         """Stop and wait for the thread."""
@@ -141,4 +151,8 @@ class Listener(threading.Thread):
 @lru_cache(maxsize=1)
 def get_bus() -> Bus:
     """The bus of this process."""
-    return Bus(get_config().redis_url.get_secret_value())
+    config = get_config()
+    # One gateway is one database: its name and place keep the channels of two gateways apart.
+    place = config.database_url.get_secret_value().rpartition("@")[2]
+    namespace = hashlib.sha256(place.encode()).hexdigest()[:12]
+    return Bus(config.redis_url.get_secret_value(), namespace=namespace)

@@ -1,11 +1,17 @@
 """Logs: one JSON object a line, constant messages with fields, secrets masked by name."""
 
+import logging
 import logging.config
+import os
+import sys
 from collections.abc import MutableMapping
 from functools import lru_cache
 from typing import Any
 
+import orjson
 import structlog
+
+from opitios.core import clock
 
 # A field with such a name never reaches a log, whoever logs it (law 8).
 _SECRET_WORDS = ("secret", "password", "token", "api_key", "authorization", "master_key", "dsn")
@@ -57,6 +63,21 @@ def logging_settings(level: str) -> dict[str, Any]:
             "django.server": {"level": "ERROR"},
         },
     }
+
+
+_access = logging.getLogger("access")
+
+
+def write_access(**fields: Any) -> None:
+    """Write the line of one answered request, in the shape of every other line.
+
+    Past logging and structlog, which cost a request more than the rest of its middleware. One write
+    a line: lines of threads and processes do not mix.
+    """
+    if _access.isEnabledFor(logging.INFO):
+        about = {"logger": "access", "level": "info", "at": clock.rfc3339(clock.now())}
+        line = {**fields, "event": "request", **about}
+        os.write(sys.stderr.fileno(), orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
 
 def configure(level: str) -> None:

@@ -3,15 +3,14 @@
 from collections.abc import Callable
 from typing import Any, cast
 
-import structlog
 from django.conf import settings
+from django.core import cache, signals
 from django.core.handlers.exception import convert_exception_to_response
+from django.db import reset_queries
 from django.http import HttpRequest, HttpResponse
 from django.utils.module_loading import import_string
 
-from opitios.core import clock, ids
-
-access = structlog.get_logger("access")
+from opitios.core import clock, ids, logs
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -21,6 +20,7 @@ class RequestFloor:
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
+        _leave_out_idle_hooks()
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Stamp, answer, log. The query string is not logged: a token might stand in it."""
@@ -29,8 +29,7 @@ class RequestFloor:
         started = clock.monotonic()
         response = self.get_response(request)
         response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
-        access.info(
-            "request",
+        logs.write_access(
             request_id=request.request_id,  # type: ignore[attr-defined]
             method=request.method,
             path=request.path,
@@ -39,6 +38,14 @@ class RequestFloor:
             subject=getattr(request, "subject", None),
         )
         return response
+
+
+def _leave_out_idle_hooks() -> None:
+    # Django runs these around every request: no cache is configured, and without DEBUG no query is
+    # kept. Together they cost an order a tenth of its processor time.
+    signals.request_finished.disconnect(cache.close_caches)
+    if not settings.DEBUG:
+        signals.request_started.disconnect(reset_queries)
 
 
 class StaffStack:

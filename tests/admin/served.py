@@ -35,7 +35,7 @@ class Served:
         command = [sys.executable, "-m", "granian", "--interface", "wsgi"]
         options = ["--port", port, "--workers", "1", "--blocking-threads", "4"]
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - our own command
                 [*command, *options, "opitios.wsgi:application"],
                 cwd=ROOT,
                 env=self._environment,

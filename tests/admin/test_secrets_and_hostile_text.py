@@ -68,13 +68,8 @@ def test_no_byte_of_a_sealed_key_is_shown(superuser: Client, account: str) -> No
     from accounts.models import Credential  # noqa: PLC0415
 
     key = Credential.objects.get(account_id=account)
-    content = b"".join(
-        superuser.get(page).content
-        for page in (
-            f"/admin/accounts/account/{account}/change/",
-            f"/admin/accounts/account/?q={account}",
-        )
-    )
+    pages = (f"/admin/accounts/account/{account}/change/", f"/admin/accounts/account/?q={account}")
+    content = b"".join(superuser.get(page).content for page in pages)
 
     assert key.hint.encode() in content
     for secret in (key.sealed_api_key, key.sealed_secret_key, key.wrapped_data_key):

@@ -1,6 +1,7 @@
 """Data accounts, each with a broker of its own that behaves as the test says."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from opitios.broker.alpaca.clients import clients_for
@@ -39,6 +40,29 @@ def quotes_answer(*symbols: str, **changed: Any) -> bytes:
     return http(200, {"quotes": dict.fromkeys(symbols, WIRE | changed)})
 
 
+def pooled(
+    account_id: str, origin: str, credentials: Credentials, transport: Transport
+) -> "PooledAccount":
+    """An account whose type is the first word of its name, with clients of the broker there."""
+    from accounts.pool import PooledAccount  # noqa: PLC0415 - Django is set up by now
+
+    endpoint = sandbox_endpoint(origin)
+    guard = Guard(process=Bulkhead(100))
+    clients = clients_for(
+        credentials=credentials, endpoint=endpoint, transport=transport, guard=guard
+    )
+    return PooledAccount(
+        account_id=account_id,
+        account_type=account_id.partition("_")[0],
+        environment="sandbox",
+        priority="normal",
+        key_version=1,
+        endpoint=endpoint,
+        credentials=credentials,
+        clients=clients,
+    )
+
+
 class Fleet:
     """Accounts by name (`data_001`, `master`, `backup_001`), and how often each was asked."""
 
@@ -51,24 +75,11 @@ class Fleet:
         self, account_id: str, behaviours: Sequence[Behaviour], environment: str = "sandbox"
     ) -> LoopbackBroker:
         """Add an account whose type is the first word of its name."""
-        from accounts.pool import PooledAccount  # noqa: PLC0415 - Django is set up by now
-
         broker = LoopbackBroker(list(behaviours))
-        endpoint = sandbox_endpoint(broker.origin)
-        credentials = Credentials("PKCANARY", "canary-secret")
-        guard = Guard(process=Bulkhead(100))
-        account = PooledAccount(
-            account_id=account_id,
-            account_type=account_id.partition("_")[0],
-            environment=environment,
-            priority="normal",
-            key_version=1,
-            endpoint=endpoint,
-            credentials=credentials,
-            clients=clients_for(
-                credentials=credentials, endpoint=endpoint, transport=self._transport, guard=guard
-            ),
+        account = pooled(
+            account_id, broker.origin, Credentials("PKCANARY", "canary-secret"), self._transport
         )
+        account = replace(account, environment=environment)
         self.accounts.append(account)
         self.brokers[account_id] = broker
         return broker

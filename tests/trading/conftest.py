@@ -1,6 +1,14 @@
 """What the trading room's tests share. Models are imported late: Django is set up after this."""
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import pytest
+
+from tests.support.sandbox_process import SandboxProcess
+
+if TYPE_CHECKING:
+    from tests.trading.desks import RunningDesk
 
 
 @pytest.fixture
@@ -9,3 +17,29 @@ def account(db: None) -> str:
     from tests.support.accounts import open_account  # noqa: PLC0415
 
     return open_account()
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
+    """A broker that fills within milliseconds."""
+    with SandboxProcess(tmp_path_factory.mktemp("sandbox")) as process:
+        process.pin_price("AAPL", "187.20", "187.21")
+        yield process
+
+
+@pytest.fixture
+def trading_account(db: None, sandbox: SandboxProcess) -> str:
+    """An account of the test's own at the sandbox."""
+    from tests.support.accounts import open_account  # noqa: PLC0415
+
+    sandbox.clear_faults()
+    return open_account(url=sandbox.url)
+
+
+@pytest.fixture
+def desk(trading_account: str) -> Iterator["RunningDesk"]:
+    """A desk at work for that account alone."""
+    from tests.trading.desks import running_desk  # noqa: PLC0415
+
+    with running_desk(trading_account) as running:
+        yield running

@@ -1,0 +1,64 @@
+"""A desk in this process, real but for its timers, and the sandbox it trades with."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from accounts.models import Account
+from accounts.pool import Pool
+from opitios.broker.alpaca.transport import Transport, TransportTimers
+from opitios.core.config import Config, get_config
+from tests.support.orders import row_of
+from tests.support.until import until
+from trading.desk import Desk
+
+# A tenth of reliability.md §2.2.
+CALLS = TransportTimers(connect=0.2, submit=0.8, other=0.5, idle=3.0)
+
+
+class RunningDesk:
+    """One desk at work, and what a test waits for."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+
+    def wait_for(self, order: Any, *statuses: str, seconds: float = 8.0) -> dict[str, Any]:
+        """Wait until an order has one of these statuses; its row."""
+
+        def look() -> dict[str, Any] | None:
+            row = row_of(order)
+            return row if row["status"] in statuses else None
+
+        found = until(look, seconds=seconds)
+        assert found is not None
+        return found
+
+
+@contextmanager
+def running_desk(*accounts: str, config: Config | None = None) -> Iterator[RunningDesk]:
+    """Run a desk that owns exactly these accounts; everybody else's rest meanwhile."""
+    others = Account.objects.filter(enabled=True).exclude(account_id__in=accounts)
+    resting = list(others.values_list("account_id", flat=True))
+    Account.objects.filter(account_id__in=resting).update(enabled=False)
+    pool = Pool(config or get_config())
+    pool._transport = Transport(timers=CALLS)
+    pool.refresh()
+    desk = Desk(config or get_config(), pool)
+    thread = threading.Thread(target=desk.run, name="desk")
+    thread.start()
+    try:
+        until(lambda: desk.leased >= set(accounts))
+        until(lambda: _all_listen(accounts))
+        yield RunningDesk(desk)
+    finally:
+        desk.stop()
+        thread.join(30)
+        pool._transport.close()
+        Account.objects.filter(account_id__in=resting).update(enabled=True)
+    assert not thread.is_alive()
+
+
+def _all_listen(accounts: tuple[str, ...]) -> bool:
+    found = Account.objects.filter(account_id__in=accounts, state__stream_state="listening")
+    return found.count() == len(accounts)
