@@ -49,7 +49,7 @@ def account(pooled: PooledAccount) -> Read:
     except BrokerError as error:
         seen = AccountState.objects.filter(account_id=pooled.account_id).first()
         if seen is None or seen.broker_account is None or seen.checked_at is None:
-            raise _translated(pooled, error) from error
+            raise unreadable(pooled, error) from error
         return seen.broker_account, clock.rfc3339(seen.checked_at)
 
 
@@ -58,7 +58,7 @@ def positions(pooled: PooledAccount) -> Read:
     try:
         return _read(pooled, "positions", pooled.trading.positions)
     except BrokerError as error:
-        raise _translated(pooled, error) from error
+        raise unreadable(pooled, error) from error
 
 
 def position(pooled: PooledAccount, symbol: str) -> Read:
@@ -72,10 +72,11 @@ def position(pooled: PooledAccount, symbol: str) -> Read:
             account_id=pooled.account_id,
         ) from error
     except BrokerError as error:
-        raise _translated(pooled, error) from error
+        raise unreadable(pooled, error) from error
 
 
-def _translated(pooled: PooledAccount, error: BrokerError) -> Problem:
+def unreadable(pooled: PooledAccount, error: BrokerError) -> Problem:
+    """Make the 503 for a read that the broker did not answer."""
     if isinstance(error, AccessDenied):
         return Problem(
             Reason.ACCOUNT_UNAVAILABLE,

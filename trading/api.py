@@ -8,14 +8,15 @@ from typing import Any, ClassVar
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from accounts import journal
+from accounts import journal, reads
 from accounts.access import AccountView, Permission, principal_of
 from accounts.paging import as_of, instant_of, limit_of, one_of, paged
 from accounts.pool import PooledAccount, get_pool
-from opitios.core import clock
+from opitios.broker.errors import BrokerError
+from opitios.core import clock, database
 from opitios.core.errors import Problem, Reason
 from opitios.core.http import answer, bad_parameter, problem_answer, query_of, read_body
-from trading import orders, queries, shapes
+from trading import orders, queries, reconciler, shapes
 from trading.commands import SIDES, read_stock_order
 from trading.orders import Accepted, Asked
 from trading.waiting import LONGEST, get_waits
@@ -128,6 +129,24 @@ class OrderEventsView(AccountView):
         row = _order(account_id, order_id)
         entries = [journal.entry_json(entry) for entry in queries.order_entries(row["id"])]
         return answer(paged("entries", entries, None) | mark)
+
+
+class ReconciliationView(AccountView):
+    """Where the broker's books and ours differ."""
+
+    permission = Permission.ACCOUNT_READ
+
+    def get(self, request: Request, account_id: str) -> HttpResponse:
+        """Compare the open orders now, changing nothing: a drift report."""
+        query_of(request, ())
+        account = _account(account_id)
+        mark = as_of(account_id)
+        database.release()
+        try:
+            drift = reconciler.drift(account)
+        except BrokerError as error:
+            raise reads.unreadable(account, error) from error
+        return answer({"account_id": account_id, **drift.as_json(), **mark})
 
 
 class FillsView(AccountView):

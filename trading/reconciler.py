@@ -163,6 +163,10 @@ class Drift:
         """Whether nothing differs."""
         return not (self.differing or self.external or self.missing_at_broker or self.fills_short)
 
+    def as_json(self) -> dict[str, Any]:
+        """The body of `GET accounts/{account_id}/reconciliation`."""
+        return {"in_agreement": self.in_agreement, **dataclasses.asdict(self)}
+
 
 _COMPARED = ("status", "filled_qty", "qty", "limit_price", "symbol", "side")
 

@@ -1,6 +1,6 @@
 """How orders and fills are written in the API, the stream and the journal (api.md §3). Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from http import HTTPStatus
@@ -62,7 +62,7 @@ def accepted_json(entry: Mapping[str, Any], *, seq: int, recorded_at: datetime) 
     return order
 
 
-def fold(entries: list[Mapping[str, Any]]) -> dict[str, Any]:
+def fold(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Write the order as it stood after its last given entry (oldest first, from the first on)."""
     first, *later = entries
     state: dict[str, Any] = dict(first["after"])
@@ -150,7 +150,7 @@ def _stream_execution(execution: Mapping[str, Any] | None) -> dict[str, Any] | N
     return {key: execution[key] for key in ("execution_id", "qty", "price", "position_qty")}
 
 
-def replayed_message(entries: list[Mapping[str, Any]]) -> dict[str, Any]:
+def replayed_message(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Write the stream's message for the last of an order's entries, from the journal alone."""
     last = entries[-1]
     return order_message(

@@ -27,5 +27,10 @@ urlpatterns = [
         api.OrderEventsView.as_view(),
         name="order-events",
     ),
+    path(
+        "accounts/<str:account_id>/reconciliation",
+        api.ReconciliationView.as_view(),
+        name="reconciliation",
+    ),
     path("accounts/<str:account_id>/fills", api.FillsView.as_view(), name="fills"),
 ]

@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from decimal import Decimal
 from typing import Any, NoReturn
 
 import orjson
@@ -23,13 +24,22 @@ class Unreadable(ValueError):
 
 
 def dumps(value: Any) -> bytes:
-    """Render compactly; UUIDs and datetimes are written by the caller's own rule, as strings."""
-    return orjson.dumps(value)
+    """Render compactly; UUIDs and datetimes are written by the caller's own rule, as strings.
+
+    A Decimal is a number with a fraction in something the broker said: it becomes a string.
+    """
+    return orjson.dumps(value, default=_as_text)
 
 
 def canonical(value: Any) -> str:
     """Render with sorted keys: the same value is the same text, to be hashed."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    return orjson.dumps(value, default=_as_text, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def read_object(raw: bytes) -> dict[str, Any]:

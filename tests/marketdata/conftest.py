@@ -9,15 +9,19 @@ from opitios.broker.alpaca.transport import Transport, TransportTimers
 from tests.broker.loopback import Behaviour, LoopbackBroker
 from tests.marketdata.brokers import Fleet
 
-TIMERS = TransportTimers(connect=0.2, submit=0.8, other=0.5, idle=3.0)
-
 FleetStarter = Callable[..., Fleet]
 
 
 @pytest.fixture
-def fleet_of() -> Iterator[FleetStarter]:
+def timers() -> TransportTimers:
+    """Production's; a test of a broker that hangs has shorter ones."""
+    return TransportTimers()
+
+
+@pytest.fixture
+def fleet_of(timers: TransportTimers) -> Iterator[FleetStarter]:
     """Start one broker for each account: `fleet_of(data_001=[answering(…)], …)`."""
-    transport = Transport(timers=TIMERS)
+    transport = Transport(timers=timers)
     brokers: list[LoopbackBroker] = []
 
     def start(**behaviours: list[Behaviour]) -> Fleet:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from opitios.broker.alpaca.transport import TransportTimers
 from tests.broker.loopback import answering, hanging, http, resetting
 from tests.marketdata.brokers import quoting
 
@@ -56,9 +57,27 @@ def test_after_a_minute_it_is_503(
     assert answered.headers["Retry-After"] == "1"
 
 
+class TestABrokerThatHangs:
+    """Its callers wait for one call's time, not for ever."""
+
+    @pytest.fixture
+    def timers(self) -> TransportTimers:
+        """A tenth of production's."""
+        return TransportTimers(connect=0.2, submit=0.8, other=0.5, idle=3.0)
+
+    def test_it_is_503(
+        self, fleet_of: Callable[..., Any], serve: Callable[..., None], ask: Callable[..., Any]
+    ) -> None:
+        fleet = fleet_of(data_001=[hanging])
+        serve(fleet)
+
+        assert ask("AAPL").body["reason"] == "broker-unavailable"
+        assert fleet.asked() == {"data_001": 1}
+
+
 @pytest.mark.parametrize(
     "away",
-    [resetting, hanging, answering(http(503, b"")), answering(http(200, b"<html>ok</html>"))],
+    [resetting, answering(http(503, b"")), answering(http(200, b"<html>ok</html>"))],
 )
 def test_a_symbol_never_seen_is_503(
     fleet_of: Callable[..., Any], serve: Callable[..., None], ask: Callable[..., Any], away: Any

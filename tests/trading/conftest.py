@@ -9,6 +9,7 @@ from tests.support.sandbox_process import SandboxProcess
 
 if TYPE_CHECKING:
     from tests.trading.desks import RunningDesk
+    from tests.trading.sending import Step
 
 
 @pytest.fixture
@@ -43,3 +44,13 @@ def desk(trading_account: str) -> Iterator["RunningDesk"]:
 
     with running_desk(trading_account) as running:
         yield running
+
+
+@pytest.fixture
+def step(trading_account: str) -> Iterator["Step"]:
+    """Sending at the sandbox, step by step."""
+    from tests.trading.sending import Rests, Step, pooled  # noqa: PLC0415
+
+    account, transport = pooled(trading_account)
+    yield Step(account, Rests())
+    transport.close()
