@@ -73,7 +73,7 @@ class AccountAdmin(journalpages.VerifiesJournal, pages.ReadOnlyAdmin):
     )  # fmt: skip
     list_select_related = ("state", "lease")
     list_per_page = 100
-    list_max_show_all = 1000
+    list_max_show_all = 2000
     list_filter = (
         ("account_type", ChoicesDropdownFilter),
         ("environment", ChoicesDropdownFilter),

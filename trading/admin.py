@@ -20,6 +20,7 @@ from opitios.core import clock
 from trading import lifecycle, queries, story
 from trading.lifecycle import plain
 from trading.models import Attempt, Fill, Order
+from trading.story import Step
 
 # Good: done as asked. Idle: over without more. Bad: refused. Warn: a person may be needed.
 _TONES = {
@@ -314,7 +315,7 @@ def _story(order: Order) -> dict[str, Any]:
     detail = queries.order_detail(row)
     return {
         "headline": _headline(order),
-        "steps": story.steps(detail["timeline"], final=order.final),
+        "steps": [_step(step) for step in story.steps(detail["timeline"], final=order.final)],
         "total": pages.milliseconds(ms_to_final(order)),
         "problem": detail["problem"],
         "attempts": [
@@ -323,6 +324,17 @@ def _story(order: Order) -> dict[str, Any]:
         ],
         "executions": detail["executions"],
         "entries": [_entry(entry) for entry in queries.order_entries(order.pk)],
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "stage": step.stage,
+        "state": step.state,
+        "name": step.name,
+        "share": step.share if step.took_ms else None,
+        "took": pages.milliseconds(step.took_ms),
+        "at": pages.milliseconds(step.at_ms),
     }
 
 

@@ -22,7 +22,7 @@ from accounts.pool import Pool, PooledAccount
 from opitios.broker.alpaca.backoff import StreamState, StreamTimers
 from opitios.broker.alpaca.drains import Drains
 from opitios.broker.alpaca.streams import TradeUpdates
-from opitios.core import clock, database
+from opitios.core import clock, database, failpoints
 from opitios.core.bus import Topic, get_bus
 from opitios.core.config import Config
 from trading import leases, queries, reconciler, sweeps, watch
@@ -148,6 +148,7 @@ class Desk:
         holding = leases.hold(
             self.owner, valid_seconds=self._timers.lease_valid, surplus=self._idle_surplus()
         )
+        failpoints.reach("lease-renewed")
         held = set(holding.accounts)
         lost, new = self.leased - held, held - self.leased
         self.leased = held
@@ -315,6 +316,7 @@ class Desk:
 
     def _on_wake(self, hint: dict[str, Any]) -> None:
         if hint["account_id"] in self.leased:
+            failpoints.reach("wake-received")
             self._wakes.put(UUID(hint["order_id"]))
             self._woken.set()
 

@@ -17,7 +17,7 @@ from accounts import journal
 from accounts.journal import Actor
 from opitios.broker.errors import BrokerError
 from opitios.broker.port import Answer
-from opitios.core import clock, database, ids, jsontext
+from opitios.core import clock, database, failpoints, ids, jsontext
 from opitios.core.bus import Topic, get_bus
 from opitios.core.errors import Reason
 from trading import lifecycle, queries, shapes
@@ -77,12 +77,14 @@ def claim(row: Row, *, owner: str, process: str) -> Claimed | None:
         Cause(journal.system("desk", row["principal"])),
         {"status": lifecycle.SUBMITTING, "attempts": row["attempts"] + 1},
     )
+    failpoints.reach("claim-before")
     landed = database.row(
         "SELECT * FROM order_claim(%s, %s, %s, %s, %s)",
         (row["id"], row["seq"], owner, process, jsontext.canonical(entry)),
     )
     if landed is None or landed["seq"] is None:
         return None
+    failpoints.reach("claim-after")
     new = {
         **row,
         "status": lifecycle.SUBMITTING,

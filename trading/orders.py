@@ -16,7 +16,7 @@ from django.db import InterfaceError, InternalError, OperationalError
 
 from accounts import journal
 from accounts.journal import Actor
-from opitios.core import clock, database, ids, jsontext
+from opitios.core import clock, database, failpoints, ids, jsontext
 from opitios.core.bus import Topic, get_bus
 from opitios.core.errors import Problem, Reason
 from trading import executions, lifecycle, shapes
@@ -215,11 +215,13 @@ def _no_database(*, outcome_unknown: bool) -> Problem:
 
 
 def _accept_once(params: tuple[Any, ...]) -> dict[str, Any]:
+    failpoints.reach("accept-before")
     landed = database.row(
         "SELECT * FROM order_accept(%s, %s, %s, %s, %s, 'order.queued', %s, %s)", params
     )
     if landed is None:
         raise RuntimeError("order_accept returned nothing")
+    failpoints.reach("accept-after")
     return landed
 
 

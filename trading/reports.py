@@ -16,7 +16,7 @@ from accounts import journal
 from accounts.pool import PooledAccount
 from opitios.broker.alpaca.wire import TradeUpdate
 from opitios.broker.port import Answer
-from opitios.core import clock
+from opitios.core import clock, failpoints
 from trading import executions, lifecycle, queries, shapes
 from trading.executions import Cause, Row, facts_of
 from trading.lifecycle import Execution, Report
@@ -51,6 +51,7 @@ def take_update(account: PooledAccount, update: TradeUpdate) -> Row:
 
 def take_answer(account: PooledAccount, answer: Answer, note: str) -> Row:
     """Write what one order is, as a read of ours was answered. Raises executions.Contended."""
+    failpoints.reach("read-before-save")
     at = answer.body.get("updated_at")
     return _take(account, Report(order=answer.body), facts_of(answer), at=at, note=note)
 

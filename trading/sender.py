@@ -19,7 +19,7 @@ from opitios.broker.errors import (
     Throttled,
 )
 from opitios.broker.port import Answer
-from opitios.core import clock, database
+from opitios.core import clock, database, failpoints
 from opitios.core.errors import BrokerRefusal
 from trading import executions, lifecycle
 from trading.executions import Cause, Claimed, Row, facts_of
@@ -80,6 +80,7 @@ class Sender:
         self._answered(claimed, answer)
 
     def _answered(self, claimed: Claimed, answer: Answer) -> None:
+        failpoints.reach("answer-before-save")
         row, facts = claimed.row, facts_of(answer)
         if not is_ours(answer.body, row):
             self._unknown(claimed, facts, "the answer describes another order")
@@ -87,6 +88,7 @@ class Sender:
             return
         told = Report(order=answer.body)
         executions.report(row["id"], told, _cause(row, facts, answer.body.get("updated_at")))
+        failpoints.reach("answer-after-save")
         self._attempt_ended(claimed, "accepted", answer.ms, facts)
 
     def _failed(self, claimed: Claimed, error: BrokerError, ms: float) -> None:
@@ -170,6 +172,7 @@ class Sender:
         started = clock.monotonic()
         try:
             account.trading.cancel_order(row["broker_order_id"])
+            failpoints.reach("cancel-after-call")
             outcome, done = "accepted", True
         except Refused:
             self._read_again(row, account)

@@ -7,13 +7,14 @@ import dataclasses
 from datetime import datetime
 from typing import Any
 
+import orjson
 import structlog
 
 from accounts.models import AccountState
 from accounts.pool import PooledAccount
 from opitios.broker.alpaca.wire import TradeUpdate, Unreadable, decode_trade_update
 from opitios.broker.errors import AccessDenied, BrokerError
-from opitios.core import clock
+from opitios.core import clock, failpoints, jsontext
 from trading import reports
 
 logger = structlog.get_logger("app")
@@ -36,7 +37,8 @@ def check_account(account: PooledAccount) -> str:
         None,
         checked_at=clock.now(),
         check_ms=round(answer.ms, 3),
-        broker_account=answer.body,
+        # Numbers with a fraction become texts, which the column can keep.
+        broker_account=orjson.loads(jsontext.dumps(answer.body)),
         budget=None if answer.rate is None else dataclasses.asdict(answer.rate),
     )
     return AccountState.State.READY
@@ -74,7 +76,9 @@ def handle_message(account: PooledAccount, raw: bytes) -> None:
     """Take one raw message of an account's stream: write an order's update, log what is odd."""
     message = decode_trade_update(raw)
     if isinstance(message, TradeUpdate):
+        failpoints.reach("update-before-save")
         reports.take_update(account, message)
+        failpoints.reach("update-after-save")
     elif isinstance(message, Unreadable):
         logger.error(
             "unreadable stream message",

@@ -69,6 +69,12 @@ class Breaker:
         with self._lock:
             return self._state(now)
 
+    def shown(self, now: float) -> State:
+        """What it is for an order: open as well while no call has come back yet."""
+        with self._lock:
+            state = self._state(now)
+            return State.OPEN if state is State.HALF_OPEN and not self._proven else state
+
     def wait(self, now: float, *, first: bool) -> float:
         """Seconds until a call may go, 0.0 if one may now.
 

@@ -59,13 +59,19 @@ class _Bucket:
 class Budget:
     """One account's calls in this process. Safe to use from any thread; monotonic seconds.
 
-    reserve: how many of them only cancels may take.
+    reserve: how many of them only cancels may take. throttled_rest: how long nothing goes after a
+    429 that does not say.
     """
 
     def __init__(
-        self, *, per_minute: float = DESK_PER_MINUTE, reserve: float = CANCEL_RESERVE
+        self,
+        *,
+        per_minute: float = DESK_PER_MINUTE,
+        reserve: float = CANCEL_RESERVE,
+        throttled_rest: float = THROTTLED_REST,
     ) -> None:
         self.reserve = min(reserve, per_minute / 2)
+        self._throttled_rest = throttled_rest
         self._all = _Bucket(per_minute)
         self._look_ups = _Bucket(min(LOOK_UPS_PER_MINUTE, per_minute))
         self._rests_until = 0.0
@@ -82,26 +88,23 @@ class Budget:
 
     def take(self, lane: Lane, now: float) -> float:
         """Take one call: 0.0 if it may go now, else the seconds until one might."""
-        if lane is Lane.DATA:
-            return 0.0
         with self._lock:
             self._earn(now)
-            seconds = self._wait(lane, 1, now)
+            seconds = self._wait(lane, now)
             if seconds == 0.0:
                 self._spend(lane, 1)
             return seconds
 
     def give_back(self, lane: Lane) -> None:
         """Return a call that was not made."""
-        if lane is not Lane.DATA:
-            with self._lock:
-                self._spend(lane, -1)
+        with self._lock:
+            self._spend(lane, -1)
 
     def wait(self, lane: Lane, now: float) -> float:
         """Seconds until such a call may go, 0.0 if one may now. Takes nothing."""
         with self._lock:
             self._earn(now)
-            return self._wait(lane, 1, now)
+            return self._wait(lane, now)
 
     def submits_left(self, now: float) -> int:
         """How many orders may go at once now."""
@@ -135,8 +138,9 @@ class Budget:
             self._told_left = min(known, rate.remaining)
             self._told_until = now + resets_in
 
-    def rest(self, seconds: float, now: float) -> None:
-        """The broker answered 429: nothing but a cancel goes for so long."""
+    def rest(self, seconds: float | None, now: float) -> None:
+        """The broker answered 429: nothing but a cancel goes for so long (None: it did not say)."""
+        seconds = self._throttled_rest if seconds is None else seconds
         with self._lock:
             self._rests_until = max(self._rests_until, now + seconds)
 
@@ -151,22 +155,26 @@ class Budget:
         self._look_ups.earn(now)
 
     def _spend(self, lane: Lane, calls: int) -> None:
+        if lane is Lane.DATA:
+            return
         self._all.left -= calls
         self._told_left -= calls
         if lane is Lane.LOOK_UP:
             self._look_ups.left -= calls
 
-    def _wait(self, lane: Lane, calls: int, now: float) -> float:
+    def _wait(self, lane: Lane, now: float) -> float:
+        if lane is Lane.DATA:
+            return 0.0
         if lane is Lane.CANCEL:
-            return max(self._all.seconds_until(calls), self._told_wait(calls, now))
-        needed = self.reserve + calls
+            return max(self._all.seconds_until(1), self._told_wait(1, now))
+        needed = self.reserve + 1
         waits = [
             self._all.seconds_until(needed),
             self._told_wait(needed, now),
             max(0.0, self._rests_until - now),
         ]
         if lane is Lane.LOOK_UP:
-            waits.append(self._look_ups.seconds_until(calls))
+            waits.append(self._look_ups.seconds_until(1))
         return max(waits)
 
     def _told_wait(self, needed: float, now: float) -> float:

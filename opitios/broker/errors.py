@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal
 
 from opitios.broker.port import Rate
 
-UnsentReason = Literal["no-connection", "no-slot", "deadline"]
+UnsentReason = Literal["no-connection", "no-slot", "deadline", "breaker-open", "no-budget"]
 UnknownReason = Literal[
     "timeout", "reset", "http-5xx", "unparsable", "too-large", "unexpected-status", "redirect"
 ]
@@ -98,11 +98,20 @@ class Throttled(BrokerError):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class NotSent(BrokerError):
-    """Proof that no byte of the request left this process."""
+    """Proof that no byte of the request left this process.
+
+    `retry_after_seconds` is known where our own guard held the call back.
+    """
 
     outcome = "not-sent"
 
     reason: UnsentReason
+    retry_after_seconds: float | None = None
+
+    @property
+    def is_held_back(self) -> bool:
+        """True if our guard kept the call back: nothing failed, it is only too early."""
+        return self.reason in {"breaker-open", "no-budget"}
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

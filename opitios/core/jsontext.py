@@ -38,7 +38,8 @@ def canonical(value: Any) -> str:
 
 def _as_text(value: Any) -> str:
     if isinstance(value, Decimal):
-        return f"{value:f}"
+        # With its exponent: written out, 1e999999999 would fill the memory.
+        return str(value)
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 

@@ -173,7 +173,7 @@ def test_quotes_are_read_as_numbers(
 def test_keys_never_leave_for_another_origin(
     broker: LoopbackBroker, transport: Transport, guard: Guard, path: str
 ) -> None:
-    session = Session(transport=transport, guard=guard, origin=broker.origin, exact_numbers=True)
+    session = Session(transport=transport, guard=guard, origin=broker.origin, api="trading")
 
     with pytest.raises(ValueError, match=r"another origin|characters"):
         session.request("GET", path.format(origin=broker.origin), headers={"APCA": SECRET})

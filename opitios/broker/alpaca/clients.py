@@ -15,6 +15,7 @@ class Clients:
 
     trading: AlpacaTrading
     data: AlpacaData
+    guard: Guard
 
 
 def clients_for(
@@ -28,4 +29,5 @@ def clients_for(
         data=AlpacaData(
             credentials=credentials, endpoint=endpoint, transport=transport, guard=guard
         ),
+        guard=guard,
     )

@@ -18,9 +18,7 @@ class AlpacaData:
     def __init__(
         self, *, credentials: Credentials, endpoint: Endpoint, transport: Transport, guard: Guard
     ) -> None:
-        session = Session(
-            transport=transport, guard=guard, origin=endpoint.data_url, exact_numbers=False
-        )
+        session = Session(transport=transport, guard=guard, origin=endpoint.data_url, api="data")
         self._stocks = _client(StockHistoricalDataClient, credentials, endpoint, session)
         self._options = _client(OptionHistoricalDataClient, credentials, endpoint, session)
 

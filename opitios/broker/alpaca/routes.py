@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from opitios.broker.budget import Lane
+
 # Bytes an answer may have: one object is under 4 KiB, the list of all assets about 15 MiB.
 OBJECT_BYTES = 1024 * 1024
 LIST_BYTES = 32 * 1024 * 1024
@@ -12,29 +14,40 @@ class Route:
     """One route of the broker.
 
     `template` has no ids in it and may be a metric's label. `shape` is the JSON a success must
-    have; None allows any, and no body at all (a cancel answers 204). `submits` marks the one call
-    that gets more time, because giving up on it costs a look-up.
+    have; None allows any, and no body at all (a cancel answers 204). `lane` says what of the
+    account's budget it takes.
     """
 
     template: str
     shape: type | None = dict
     max_bytes: int = OBJECT_BYTES
-    submits: bool = False
+    lane: Lane = Lane.READ
+
+    @property
+    def submits(self) -> bool:
+        """Whether it gets more time, because giving up on it costs a look-up."""
+        return self.lane is Lane.SUBMIT
 
 
 _EXACT = {
-    ("POST", "/v2/orders"): Route("/v2/orders", submits=True),
+    ("POST", "/v2/orders"): Route("/v2/orders", lane=Lane.SUBMIT),
     ("GET", "/v2/orders"): Route("/v2/orders", shape=list, max_bytes=LIST_BYTES),
-    ("GET", "/v2/orders:by_client_order_id"): Route("/v2/orders:by_client_order_id"),
+    ("GET", "/v2/orders:by_client_order_id"): Route(
+        "/v2/orders:by_client_order_id", lane=Lane.LOOK_UP
+    ),
     ("GET", "/v2/account"): Route("/v2/account"),
     ("GET", "/v2/clock"): Route("/v2/clock"),
     ("GET", "/v2/positions"): Route("/v2/positions", shape=list, max_bytes=LIST_BYTES),
-    ("GET", "/v2/stocks/quotes/latest"): Route("/v2/stocks/quotes/latest", max_bytes=LIST_BYTES),
-    ("GET", "/v2/stocks/trades/latest"): Route("/v2/stocks/trades/latest", max_bytes=LIST_BYTES),
+    ("GET", "/v2/stocks/quotes/latest"): Route(
+        "/v2/stocks/quotes/latest", max_bytes=LIST_BYTES, lane=Lane.DATA
+    ),
+    ("GET", "/v2/stocks/trades/latest"): Route(
+        "/v2/stocks/trades/latest", max_bytes=LIST_BYTES, lane=Lane.DATA
+    ),
 }
 _UNDER = {
     ("GET", "/v2/orders/"): Route("/v2/orders/{order_id}"),
-    ("DELETE", "/v2/orders/"): Route("/v2/orders/{order_id}", shape=None),
+    ("DELETE", "/v2/orders/"): Route("/v2/orders/{order_id}", shape=None, lane=Lane.CANCEL),
     ("GET", "/v2/positions/"): Route("/v2/positions/{symbol}"),
 }
 _OTHER = Route("other", shape=None)

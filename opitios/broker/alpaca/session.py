@@ -17,7 +17,7 @@ import msgspec
 from opitios.broker.alpaca.outcomes import judge
 from opitios.broker.alpaca.routes import Route, route_of
 from opitios.broker.alpaca.transport import Transport
-from opitios.broker.guard import Guard
+from opitios.broker.guard import Api, Guard
 from opitios.broker.port import Answer
 
 # A request target that can neither end its line nor be taken for two words.
@@ -48,17 +48,16 @@ class Answered:
 class Session:
     """One account's way to one origin of the broker. It holds no keys: each request brings them.
 
-    `exact_numbers` reads fractions as Decimal (trading) instead of float (market data).
+    Fractions are read as Decimal in trading, as float in market data.
     """
 
-    def __init__(
-        self, *, transport: Transport, guard: Guard, origin: str, exact_numbers: bool
-    ) -> None:
+    def __init__(self, *, transport: Transport, guard: Guard, origin: str, api: Api) -> None:
         self._connections = transport.connections(origin)
         self._timers = transport.timers
         self._guard = guard
+        self._line = guard.line(api, origin)
         self._origin = origin
-        self._exact_numbers = exact_numbers
+        self._exact_numbers = api == "trading"
         self._host = urlsplit(origin).netloc
 
     def request(self, method: str, url: str, **options: Any) -> Answered:
@@ -78,6 +77,8 @@ class Session:
             method=method,
             route=route.template,
             deadline=deadline,
+            lane=route.lane,
+            line=self._line,
             send=lambda: self._send(request, method, route, deadline),
         )
         return Answered(answer)

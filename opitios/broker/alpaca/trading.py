@@ -27,7 +27,7 @@ class AlpacaTrading:
             url_override=endpoint.trading_url,
         )
         client._session = Session(
-            transport=transport, guard=guard, origin=endpoint.trading_url, exact_numbers=True
+            transport=transport, guard=guard, origin=endpoint.trading_url, api="trading"
         )
         # Its constructor ignores 0, and 3 means four POSTs of one order (alpaca-wire.md §0.3).
         client._retry = 0
