@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run up down token logs doctor clean test bench check format lock
+.PHONY: help run up down token logs doctor clean test bench campaigns check format lock
 
 # The first Python ≥ 3.11 on the PATH; PYTHON=… names another.
 PYTHON ?= $(shell for each in python3.11 python3.12 python3.13 python3; do \
@@ -51,6 +51,9 @@ test: check ## every check, then every test, with coverage (about 10 minutes on 
 
 bench: .venv/.dev ## measure against rivals; JSON lines
 	@$(RUN) -m benchmarks
+
+campaigns: .venv/.dev ## try to lose or double an order, by kills and faults; counts and seeds go to docs/evidence/
+	@$(RUN) -m tests.campaigns
 
 check: .venv/.dev ## the checks alone: format, lint, types, layers, requirements, migrations, schema
 	cd requirements && sha256sum --check --quiet SHA256SUMS || { echo 'requirements changed: make lock'; exit 1; }

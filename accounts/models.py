@@ -112,6 +112,11 @@ class AccountState(models.Model):
         THROTTLED = "throttled"
         UNAUTHORIZED = "unauthorized"
 
+    class Breaker(models.TextChoices):
+        CLOSED = "closed"
+        OPEN = "open"
+        HALF_OPEN = "half-open"
+
     account = models.OneToOneField(
         Account, on_delete=models.PROTECT, primary_key=True, related_name="state"
     )
@@ -126,6 +131,19 @@ class AccountState(models.Model):
     stream_state = models.CharField(max_length=16, choices=Stream.choices, default=Stream.CLOSED)
     stream_last_message_at = models.DateTimeField(null=True)
     reconciled_at = models.DateTimeField(null=True)
+
+    # Whether new orders can be sent in time, as the desk last told (standings.py).
+    breaker = models.CharField(max_length=16, choices=Breaker.choices, default=Breaker.CLOSED)
+    # Until when nothing goes whatever the budget has left: a breaker's pause, the broker's 429.
+    rests_until = models.DateTimeField(null=True)
+    waiting = models.PositiveIntegerField(default=0)
+    # Orders that may go at once; null: plenty.
+    submits_left = models.PositiveIntegerField(null=True)
+    # When one of these, or the state, changed: the other processes read what is newer.
+    told_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [models.Index(fields=["told_at"], name="standings_by_age")]
 
     def __str__(self) -> str:
         return f"{self.account_id} {self.state}"

@@ -1,4 +1,4 @@
-"""What every bench has: servers of its own, a gateway on top of them, and programs run to their end.
+"""What every bench has: servers of its own, a gateway on top, and programs run to their end.
 
 Nothing here meets a running `make up`: its own folder, ports, database, Redis and sandbox.
 """
@@ -49,7 +49,7 @@ class Effort:
 
 
 class Bench:
-    """The servers and processes of one run of the benches; a row starts those it needs."""
+    """The servers and processes of one bench, which starts those it needs."""
 
     def __init__(
         self, stack: Stack, supervisor: Supervisor, effort: Effort, tell: Callable[[str], None]
@@ -179,10 +179,12 @@ def prepared(effort: Effort, tell: Callable[[str], None]) -> Iterator[Bench]:
     with lock:
         # What a killed run left: its processes died with it, its data are here.
         homes.remove(run.path, key=run.key)
-        with Supervisor(lambda name, what: tell(f"{name} {what}")) as supervisor:
-            yield Bench(_stack(run), supervisor, effort, tell)
-        homes.remove(run.path, key=run.key)
-        shutil.rmtree(folder)
+        try:
+            with Supervisor(lambda name, what: tell(f"{name} {what}")) as supervisor:
+                yield Bench(_stack(run), supervisor, effort, tell)
+        finally:
+            homes.remove(run.path, key=run.key)
+            shutil.rmtree(folder)
 
 
 def _stack(run: RunFolder) -> Stack:

@@ -107,7 +107,9 @@ async def run(url: str, clients: int, seconds: float, requests: Iterator[bytes])
     loop = asyncio.get_running_loop()
     tally = Tally(until=time.perf_counter() + seconds)
     made = [
-        await loop.create_connection(lambda: Client(requests, tally), address.hostname, address.port)
+        await loop.create_connection(
+            lambda: Client(requests, tally), address.hostname, address.port
+        )
         for _ in range(clients)
     ]
     await asyncio.gather(*(client.done for _, client in made))

@@ -20,6 +20,8 @@ LOOK_UPS_PER_MINUTE = 20
 THROTTLED_REST = 5.0
 
 MINUTE = 60.0
+# Of a call: what many small earnings lose by rounding.
+_ROUNDING = 1e-3
 
 
 class Lane(StrEnum):
@@ -51,9 +53,8 @@ class _Bucket:
         self.left = min(self.left, per_minute)
 
     def seconds_until(self, needed: float) -> float:
-        # A thousandth of a call is the rounding of many small earnings.
         missing = needed - self.left
-        return missing * MINUTE / self.per_minute if missing > 1e-3 else 0.0
+        return missing * MINUTE / self.per_minute if missing > _ROUNDING else 0.0
 
 
 class Budget:
@@ -113,7 +114,7 @@ class Budget:
             left = self._all.left
             if now < self._told_until:
                 left = min(left, self._told_left)
-            return max(0, int(left - self.reserve + 1e-3))
+            return max(0, int(left - self.reserve + _ROUNDING))
 
     def rests_until(self, now: float) -> float:
         """Until when nothing but a cancel may go, whatever the numbers; `now` if it does not."""

@@ -81,7 +81,7 @@ class Guard:
     Without a budget nothing is counted.
     """
 
-    def __init__(  # noqa: PLR0913 - each is one thing it guards with
+    def __init__(
         self,
         *,
         process: Bulkhead,
@@ -158,7 +158,7 @@ class Guard:
 
     # The call
 
-    def call(  # noqa: PLR0913 - what is called, on which way, how
+    def call(
         self,
         *,
         method: str,

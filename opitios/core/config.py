@@ -59,6 +59,22 @@ class Timers(BaseModel):
     absent_after: float = 30.0
     # api.md §7: each process writes its pool row each 5 s.
     pool_row: float = 5.0
+    # How often a desk tells the other processes what holds an account's orders back.
+    standing: float = 0.5
+    # design.md §5: a key refused once is tried again so soon; three refusals within the window are
+    # a quarantine, in which it is tried again ever more rarely.
+    suspect_check: float = 3.0
+    denied_window: float = 60.0
+    quarantine_probe: float = 30.0
+    quarantine_probe_longest: float = 300.0
+    # reliability.md §2.2: over which calls a breaker judges, and how long it then stays open.
+    breaker_window: float = 10.0
+    breaker_ambiguous_window: float = 30.0
+    breaker_open: float = 5.0
+    # How long an account rests after a 429 that does not say, and after a call that got no
+    # connection.
+    throttled_rest: float = 5.0
+    not_sent_rest: float = 0.25
     # R3: a changed roster is known everywhere in less than 2 s.
     roster_poll: float = 1.0
     # Sockets of many accounts open spread over this long, not all at once.
@@ -114,6 +130,11 @@ class Config(BaseSettings):
     # R5: at most 5 connections an account and 2000 in all.
     connections_per_account: int = 5
     connections_in_all: int = 2000
+    # design.md §6: Alpaca allows an account 200 calls a minute. Its desk may make so many of them,
+    # the other processes together so many. A broker that allows more (its headers tell) may be
+    # asked more.
+    desk_calls_per_minute: int = Field(default=140, ge=1)
+    read_calls_per_minute: int = Field(default=60, ge=1)
     # Threads that send orders; unset: clamp(accounts / 5, 20, 200).
     desk_senders: int | None = None
 

@@ -174,9 +174,7 @@ class ApiView(APIView):
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         """Wrap the request for its authenticators; nothing parses or negotiates it."""
-        return Request(
-            request, authenticators=self.get_authenticators(), negotiator=_NEGOTIATION
-        )
+        return Request(request, authenticators=self.get_authenticators(), negotiator=_NEGOTIATION)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Find out who asks, and judge it."""

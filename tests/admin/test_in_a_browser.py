@@ -1,10 +1,11 @@
 """The pages in a real browser, in both themes: nothing fails to load, and text stays text."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
 
 from tests.admin.served import Served
 
@@ -59,6 +60,7 @@ def _sign_in(page: Page, name: str, password: str) -> None:
     page.fill("#id_username", name)
     page.fill("#id_password", password)
     page.click("button[type=submit]")
+    page.wait_for_url("**/admin/")
 
 
 def test_an_order_is_followed_from_the_dashboard_to_its_entries(
@@ -71,12 +73,12 @@ def test_an_order_is_followed_from_the_dashboard_to_its_entries(
     with browse() as page:
         page.goto("/admin/")
         page.click(f"a[href='/admin/trading/order/{row['id']}/change/']")
-        assert page.locator(".op-step.op-reached").count() == 7
+        expect(page.locator(".op-step.op-reached")).to_have_count(7)
         drawn = page.locator(".op-way span").first.bounding_box()
         assert drawn is not None
         assert drawn["width"] > 1
         page.click("tr:has-text('order.fill') a")
-        assert "order.fill" in page.title()
+        expect(page).to_have_title(re.compile("order.fill"))
         page.click("text=Verify this journal")
         page.wait_for_selector(f"text=The journal of {account} holds")
 
@@ -91,7 +93,7 @@ def test_hostile_text_does_nothing(browse: Browse, account: str) -> None:
             page.goto(path)
             page.wait_for_load_state("networkidle")
             assert page.title() != "owned"
-        assert page.locator(".op-alarm p").first.inner_text() == ATTACK
+        expect(page.locator(".op-alarm p").first).to_have_text(ATTACK)
 
 
 def test_a_list_is_narrowed_with_the_filters(browse: Browse, account: str) -> None:
@@ -105,7 +107,7 @@ def test_a_list_is_narrowed_with_the_filters(browse: Browse, account: str) -> No
         page.fill("input[name=account]", account)
         page.click("text=Apply Filters")
         page.wait_for_url(f"**account={account}**")
-        assert page.locator("#result_list .op-badge").count() == 1
+        expect(page.locator("#result_list .op-badge")).to_have_count(1)
 
 
 def test_the_theme_follows_the_reader(browse: Browse, theme: str) -> None:

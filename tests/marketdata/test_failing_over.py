@@ -1,6 +1,7 @@
 """Data accounts take turns; one that does not answer is passed over."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -111,6 +112,18 @@ def test_sandbox_prices_are_never_taken_where_a_real_account_is(
         paper.close()
 
     assert fleet.asked() == {"data_001": 0, "backup_001": 1}
+
+
+def test_while_the_accounts_are_loaded_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    from marketdata import routing  # noqa: PLC0415
+    from opitios.core.errors import Problem, Reason  # noqa: PLC0415
+
+    monkeypatch.setattr(routing, "get_pool", lambda: SimpleNamespace(is_loaded=False))
+
+    with pytest.raises(Problem) as caught:
+        routing.Router(routing.pool_accounts).in_turn()
+
+    assert caught.value.reason is Reason.UNAVAILABLE
 
 
 def _error(kind: type[BrokerError], status: int | None, **more: Any) -> BrokerError:

@@ -11,7 +11,7 @@ from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
 from tests.trading.desks import RunningDesk, running_desk
 from tests.trading.test_desk_sends import detail_of, held
-from trading import executions, orders, shapes
+from trading import executions, orders, sender, shapes
 
 pytestmark = pytest.mark.django_db
 
@@ -42,8 +42,12 @@ def test_a_lost_answer_ends_filled_with_one_order_at_the_broker(
 
 
 def test_c12_throttled_orders_wait_in_order_and_all_arrive(
-    sandbox: SandboxProcess, trading_account: str, desk: RunningDesk
+    sandbox: SandboxProcess,
+    trading_account: str,
+    desk: RunningDesk,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(sender, "THROTTLED_REST", 0.2)
     sandbox.fault("429", account=trading_account, route="*orders*", times=2)
 
     placed = [place(trading_account, qty=Decimal(n + 1)) for n in range(4)]

@@ -1,0 +1,1 @@
+"""Long runs that try to lose or double an order; each has a short case in `make test`."""

@@ -1,0 +1,25 @@
+"""The kill campaign's short case: real processes, real kills, nothing lost or doubled (G1, G2)."""
+
+import pytest
+
+from tests.campaigns.kill import Plan, campaign
+
+pytestmark = pytest.mark.journeys
+
+
+@pytest.mark.timeout(240)
+def test_orders_survive_kills_at_failpoints_and_at_random() -> None:
+    plan = Plan(
+        orders=24,
+        kills=2,
+        accounts=3,
+        seed=7,
+        failpoints=("accept-after", "claim-after", "answer-before-save"),
+    )
+
+    outcome = campaign(plan, lambda _name, _what: None)
+
+    assert outcome.findings.disagreements == []
+    assert outcome.verified["ok"]
+    assert outcome.findings.orders == plan.orders
+    assert sum(outcome.kills.values()) >= plan.kills

@@ -1,0 +1,121 @@
+"""A gateway for a campaign: its own folder, ports, database and sandbox, every process killable."""
+
+import os
+import random
+import shutil
+import signal
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from opitios.core import clock
+from opitios.core.embedded import homes, processes
+from opitios.core.embedded.program import Child, Program
+from opitios.core.embedded.runfolder import RunFolder
+from opitios.core.embedded.supervisor import Supervisor
+from opitios.management.asked import Asked
+from opitios.management.stack import Addresses, Stack
+from opitios.management.startup import Startup
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# What a campaign kills at random; each comes back by the supervisor.
+VICTIMS = ("web-1", "desk-1", "stream-1", "postgres", "redis", "sandbox", "worker-1")
+
+# Look-ups at a tenth of their production waits: a campaign heals in seconds, not minutes.
+TIMERS = {"ABSENT_AFTER": "3", "RECONCILE": "3", "ACCOUNT_CHECK": "15"}
+
+
+@dataclass(frozen=True, slots=True)
+class TrialStack(Stack):
+    """A stack whose folder is not the clone: its programs still run in the clone."""
+
+    def _process(
+        self, name: str, argv: tuple[str, ...], environment: dict[str, str], *, seconds: float
+    ) -> Program:
+        made = Stack._process(self, name, argv, environment, seconds=seconds)
+        return replace(made, folder=ROOT)
+
+
+@dataclass(slots=True)
+class Trial:
+    """A running gateway under attack."""
+
+    stack: Stack
+    supervisor: Supervisor
+    token: str
+    dice: random.Random
+    kills: Counter[str] = field(default_factory=Counter)
+
+    def child(self, name: str) -> Child | None:
+        """The supervised program of that name, if this stack has it."""
+        found = (child for child in self.supervisor.children if child.program.name == name)
+        return next(found, None)
+
+    def kill(self, name: str) -> bool:
+        """SIGKILL a program: for web, its worker as often as its parent. False if it is down."""
+        child = self.child(name)
+        if child is None or child.pid is None:
+            return False
+        workers = processes.children_of(child.pid) if name == "web-1" else []
+        pid = self.dice.choice([child.pid, *workers])
+        processes.send(pid, signal.SIGKILL)
+        self.kills[name] += 1
+        return True
+
+    def arm(self, failpoint: str, times: int) -> None:
+        """Start the gateway's processes anew with a failpoint armed, killing those that run."""
+        for child in self.supervisor.children:
+            if child.program.name not in {"web-1", "desk-1"}:
+                continue
+            armed = {"OPITIOS_FAILPOINTS": f"{failpoint}={times}" if failpoint else ""}
+            environment = {**child.program.environment, **armed}
+            child.program = replace(child.program, environment=environment)
+            self.kill(child.program.name)
+
+    def restarts(self) -> int:
+        """How often the supervisor has started something again."""
+        return sum(child.restarts for child in self.supervisor.children)
+
+    def watch(self, condition: Callable[[], bool], *, seconds: float) -> bool:
+        """Supervise until the condition holds; False where time ran out."""
+        return self.supervisor.wait_until(condition, seconds=seconds, every=0.05)
+
+    def watch_for(self, seconds: float) -> None:
+        """Supervise for so long."""
+        until = clock.monotonic() + seconds
+        self.watch(lambda: clock.monotonic() >= until, seconds=seconds + 1)
+
+
+@contextmanager
+def started(accounts: int, seed: int, tell: Callable[[str, str], None]) -> Iterator[Trial]:
+    """Start a gateway of its own with so many accounts, and leave nothing behind."""
+    os.environ |= {f"OPITIOS_TIMERS__{name}": value for name, value in TIMERS.items()}
+    folder = homes.make_folder(Path(tempfile.mkdtemp(prefix="opitios-campaign-")))
+    run = RunFolder(folder)
+    run.prepare()
+    asked = Asked(
+        accounts=accounts,
+        api_port=38090,
+        ws_port=38091,
+        sandbox_port=38092,
+        database_url=None,
+        database_owner_url=None,
+        redis_url=None,
+    )
+    stack = TrialStack(
+        run=run,
+        asked=asked,
+        secrets=run.secrets(),
+        home=homes.choose(run.path, key=run.key),
+        addresses=Addresses.choose(asked, key=run.key),
+    )
+    with Supervisor(tell) as supervisor:
+        handed_out = Startup(stack, supervisor, tell).run()
+        dice = random.Random(seed)  # noqa: S311 - repeatable on purpose
+        yield Trial(stack, supervisor, handed_out["TOKEN_ADMIN"], dice)
+    homes.remove(run.path, key=run.key)
+    shutil.rmtree(folder)
