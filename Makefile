@@ -59,7 +59,7 @@ check: .venv/.dev ## the checks alone: format, lint, types, layers, requirements
 	cd requirements && sha256sum --check --quiet SHA256SUMS || { echo 'requirements changed: make lock'; exit 1; }
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
-	.venv/bin/mypy .
+	$(RUN) -m tests.support.settled mypy .
 	.venv/bin/lint-imports
 	$(RUN) -m tests.support.manage makemigrations --check --dry-run
 	$(RUN) -m tests.support.manage spectacular --validate | diff -u docs/openapi.yaml -

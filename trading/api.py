@@ -27,6 +27,10 @@ LONGEST_ID = 128
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*(\d{1,9})\s*(?:,|;|$)", re.ASCII)
 
+# A stock symbol or an OCC option symbol; api.md §2 asks for at most a hundred at once.
+_SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9./]{0,20}")
+MAX_SYMBOLS = 100
+
 LIST_PARAMETERS = (
     "status", "limit", "after", "until", "direction", "symbols", "side", "page_token",
 )  # fmt: skip
@@ -47,7 +51,7 @@ class OrdersView(AccountView):
             limit=limit_of(query),
             after=instant_of(query, "after"),
             until=instant_of(query, "until"),
-            symbols=[symbol for symbol in query.get("symbols", "").split(",") if symbol],
+            symbols=_symbols(query),
             side=one_of(query, "side", SIDES) if "side" in query else None,
             page_token=query.get("page_token"),
         )
@@ -162,6 +166,14 @@ class FillsView(AccountView):
             account_id, after_id=_fill_token(query.get("page_token")), limit=limit_of(query)
         )
         return answer(paged("fills", fills, None if token is None else str(token)) | mark)
+
+
+def _symbols(query: Mapping[str, str]) -> list[str]:
+    symbols = [symbol for symbol in query.get("symbols", "").split(",") if symbol]
+    if len(symbols) <= MAX_SYMBOLS and all(map(_SYMBOL.fullmatch, symbols)):
+        return symbols
+    message = f"symbols is a list such as AAPL,MSFT of at most {MAX_SYMBOLS}."
+    raise bad_parameter("symbols", "not-symbols", message)
 
 
 def _fill_token(token: str | None) -> int | None:

@@ -118,7 +118,7 @@ def _read_token(token: str) -> list[Any]:
     try:
         text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
         at, order_id = text.split("|")
-        return [datetime.fromisoformat(at), UUID(order_id)]
+        return [datetime.strptime(at, "%Y-%m-%dT%H:%M:%S.%f%z"), UUID(order_id)]
     except (ValueError, binascii.Error) as error:
         raise BadToken("This page_token was not given by this API.") from error
 

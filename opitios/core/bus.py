@@ -81,7 +81,8 @@ class Bus:
     def _send(self, commands: Sequence[tuple[str, str, bytes]]) -> None:
         # By hand what a pipeline does, at half its cost: this stands in the way of every order.
         pool = self._redis.connection_pool
-        connection = pool.get_connection()
+        # redis-py leaves its connections untyped.
+        connection: Any = pool.get_connection()
         try:
             connection.send_packed_command(connection.pack_commands(commands))
             for _ in commands:
@@ -120,7 +121,9 @@ class Listener(threading.Thread):
             try:
                 self._read()
             except redis.RedisError as error:
-                logger.warning("listener lost redis", channel=self._channel, error=type(error).__name__)
+                logger.warning(
+                    "listener lost redis", channel=self._channel, error=type(error).__name__
+                )
             self.connected.clear()
             self._closing.wait(1.0)
 

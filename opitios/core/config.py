@@ -1,4 +1,4 @@
-"""Settings: environment > .env > secret files > YAML; an unknown key in a file is refused."""
+"""Settings: environment > .env > secret files > YAML."""
 
 import hashlib
 import json

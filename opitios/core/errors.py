@@ -69,7 +69,7 @@ class Reason(Enum):
         404,
         1,
         "Not found",
-        "Check the account and the id against `GET /api/v1/accounts`.",
+        "Check the account and the id: the token names its accounts.",
         "after_fix",
     )
     METHOD_NOT_ALLOWED = Ruling(
@@ -141,7 +141,7 @@ class Reason(Enum):
         404,
         2,
         "Unknown symbol",
-        "Check the symbol; see `GET /api/v1/assets`.",
+        "Check the symbol: it is unknown to the broker.",
         "after_fix",
     )
     TOO_MANY_REQUESTS = Ruling(

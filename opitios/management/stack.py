@@ -188,7 +188,7 @@ class Stack:
         desk = ("manage.py", "desk")
         return [
             # A desk that is asked to stop sends what it has claimed and hands its leases on.
-            self._process("desk-1", desk, self.environment("desk", "desk-1"), seconds=20),
+            self._process("desk-1", desk, self.environment("desk", "desk-1"), seconds=28),
             self._process("stream-1", self._stream(), self._stream_environment(), seconds=28),
             self._process("web-1", self._web(), self._web_environment(), seconds=15),
         ]

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from opitios.core.embedded import processes
-from tests.operator.clone import UP_SECONDS, Clone
+from opitios.demo import COMMAND, ORDERS
+from opitios.management.gateway import Gateway
+from tests.operator.clone import Clone
 from tests.operator.conftest import PATIENCE
 
 pytestmark = [pytest.mark.journeys, pytest.mark.timeout(600)]
@@ -21,23 +23,28 @@ def clone(tmp_path: Path) -> Iterator[Clone]:
     assert not clone.run.path.exists()
 
 
+def gateway(clone: Clone) -> Gateway:
+    return Gateway(clone.handout["API_URL"], clone.handout["TOKEN_TRADER"])
+
+
 def test_a_first_run_takes_one_order_to_its_fill_and_ends_with_ctrl_c(clone: Clone) -> None:
     with clone.start("quickstart run") as running:
-        assert processes.wait_for(lambda: bool(clone.handout), UP_SECONDS)
         assert running.stdout
-        for line in running.stdout:
-            if "get_all_positions" in line:
-                break
+        said = "".join(iter(running.stdout.readline, "END\n"))
+        answer = gateway(clone).get(ORDERS)
         running.send_signal(signal.SIGINT)
-        said = running.stdout.read()
-    assert running.returncode == 0, said
+        running.communicate(timeout=PATIENCE * 4)
+
+    assert "account_001: buy 1 AAPL market → filled" in said
+    assert [order["status"] for order in answer.body["orders"]] == ["filled"]
+    assert running.returncode == 0
     assert clone.left() == []
     assert not clone.run.handout.exists()
 
 
 def test_a_killed_supervisor_leaves_nothing_and_the_next_one_finds_the_books(clone: Clone) -> None:
     assert clone.do("quickstart up")[0] == 0
-    secrets = (clone.run.path / "secrets.json").read_text()
+    placed = gateway(clone).post(f"{ORDERS}/stocks", COMMAND, idempotency_key="kept")
     supervisor = clone.run.supervisor()
     assert supervisor
 
@@ -46,8 +53,7 @@ def test_a_killed_supervisor_leaves_nothing_and_the_next_one_finds_the_books(clo
     assert clone.is_empty(PATIENCE), clone.left()
     code, said = clone.do("quickstart up")
     assert code == 0, said
-    assert (clone.run.path / "secrets.json").read_text() == secrets
-    assert "2 unchanged" in (clone.run.log("accounts")).read_text() or True
+    assert gateway(clone).get(f"{ORDERS}/{placed.body['id']}").body["id"] == placed.body["id"]
 
 
 def test_down_ends_everything_and_has_nothing_to_do_the_second_time(clone: Clone) -> None:
