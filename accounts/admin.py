@@ -24,7 +24,7 @@ from accounts.models import (
     ProcessRow,
     RosterVersion,
 )
-from accounts.poolview import GONE_AFTER
+from accounts.pool import GONE_AFTER
 from opitios.core import clock
 
 admin.site.register(JournalEntry, journalpages.JournalEntryAdmin)

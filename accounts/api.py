@@ -5,7 +5,7 @@ import re
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from accounts import journal, poolview, reads
+from accounts import journal, poolview, reads, schema
 from accounts.access import AccountView, Permission, TokenView, principal_of
 from accounts.paging import as_of, limit_of, number_of, paged
 from accounts.pool import PooledAccount, get_pool
@@ -31,6 +31,7 @@ class BrokerAccountView(AccountView):
 
     permission = Permission.ACCOUNT_READ
 
+    @schema.read_account
     def get(self, request: Request, account_id: str) -> HttpResponse:
         """Read Alpaca's account object, with ours beside it."""
         query_of(request, ())
@@ -46,6 +47,7 @@ class PositionsView(AccountView):
 
     permission = Permission.ACCOUNT_READ
 
+    @schema.list_positions
     def get(self, request: Request, account_id: str) -> HttpResponse:
         """List positions as Alpaca has them."""
         query_of(request, ())
@@ -59,6 +61,7 @@ class PositionView(AccountView):
 
     permission = Permission.ACCOUNT_READ
 
+    @schema.read_position
     def get(self, request: Request, account_id: str, symbol: str) -> HttpResponse:
         """Read one position; 404 where there is none."""
         query_of(request, ())
@@ -75,6 +78,7 @@ class JournalView(AccountView):
 
     permission = Permission.ACCOUNT_READ
 
+    @schema.read_journal
     def get(self, request: Request, account_id: str) -> HttpResponse:
         """Read entries past `after`, oldest first, and the head they lead to."""
         query = query_of(request, ("after", "kind", "limit", "page_token"))
@@ -95,6 +99,7 @@ class PoolView(TokenView):
 
     permission = Permission.MONITOR
 
+    @schema.read_pool
     def get(self, request: Request) -> HttpResponse:
         """Merge the processes' rows; a token sees the accounts it holds (api.md §7)."""
         query = query_of(request, ("limit", "page_token"))

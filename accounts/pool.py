@@ -8,20 +8,24 @@ see a map that is replaced as a whole.
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
 import structlog
 from django.db import DatabaseError
 
-from accounts import journal, vault
+from accounts import journal, standings, vault
 from accounts.models import Account, Credential, ProcessRow
+from accounts.standings import Standing
 from opitios.broker.alpaca.clients import Clients, clients_for
 from opitios.broker.alpaca.endpoints import LIVE, PAPER, sandbox_endpoint
 from opitios.broker.alpaca.transport import Transport
+from opitios.broker.breaker import BreakerTimers
+from opitios.broker.budget import Budget
 from opitios.broker.guard import Bulkhead, Guard
+from opitios.broker.hosts import Hosts
 from opitios.broker.port import Credentials, DataPort, Endpoint, TradingPort
 from opitios.core import clock, database
 from opitios.core.config import Config, get_config
@@ -30,6 +34,15 @@ from opitios.core.errors import Problem, Reason
 logger = structlog.get_logger("app")
 
 PART = Callable[[], Mapping[str, Any]]
+
+# A process writes its row each 5 s; one that missed three is gone.
+GONE_AFTER = timedelta(seconds=15)
+
+# Who reads from the broker beside the desks; together they have a budget of their own.
+READERS = ("web", "market", "worker")
+
+# One of the account's slots stays for cancels where orders are sent.
+SPARE_SLOTS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,11 @@ class PooledAccount:
     clients: Clients = field(repr=False)
     # For the account's own stream, which the desk opens.
     credentials: Credentials = field(repr=False)
+
+    @property
+    def guard(self) -> Guard:
+        """Breaker, budget and slots of its calls."""
+        return self.clients.guard
 
     @property
     def trading(self) -> TradingPort:
@@ -64,7 +82,12 @@ class Pool:
         self._config = config
         self._transport = Transport()
         self._bulkhead = Bulkhead(config.connections_in_all)
+        self.hosts = Hosts(_breaker_timers(config))
         self._accounts: Mapping[str, PooledAccount] = {}
+        self._guards: dict[tuple[str, str, int], Guard] = {}
+        self._standings: Mapping[str, Standing] = {}
+        self._told_since = standings.BEGINNING
+        self._readers = 1
         self._version = -1
         self._parts: dict[str, PART] = {}
         self._changed: list[Callable[[], None]] = []
@@ -93,6 +116,10 @@ class Pool:
     def all(self) -> Iterable[PooledAccount]:
         """Every enabled account."""
         return self._accounts.values()
+
+    def standing(self, account_id: str) -> Standing | None:
+        """What its desk last told of an account; at most a second old. None: nothing yet."""
+        return self._standings.get(account_id)
 
     def data_accounts(self) -> list[PooledAccount]:
         """Who may serve market data, best first: data accounts, else the master (R4)."""
@@ -125,13 +152,17 @@ class Pool:
 
     def _run(self) -> None:
         timers = self._config.timers
-        next_row = 0.0
-        while not self._closing.wait(timers.roster_poll if self.is_loaded else 0.05):
+        next_roster = next_row = 0.0
+        while not self._closing.wait(timers.standing if self.is_loaded else 0.05):
+            now = clock.monotonic()
             try:
-                self.refresh()
-                if clock.monotonic() >= next_row:
+                if now >= next_roster:
+                    self.refresh()
+                    next_roster = now + timers.roster_poll
+                self.refresh_standings()
+                if now >= next_row:
                     self.write_row()
-                    next_row = clock.monotonic() + timers.pool_row
+                    next_row = now + timers.pool_row
             except DatabaseError as error:
                 logger.warning("the pool cannot reach postgres", error=str(error))
             except Exception:
@@ -152,9 +183,19 @@ class Pool:
         if state["version"] == self._version:
             return False
         self._load(state["version"])
+        # An import may have changed any account's state.
+        self._told_since = standings.BEGINNING
         for call in self._changed:
             call()
         return True
+
+    def refresh_standings(self) -> None:
+        """Read what the desks told since the last time."""
+        asked_at = clock.now()
+        newer = standings.changed_since(self._told_since)
+        if newer:
+            self._standings = {**self._standings, **newer}
+        self._told_since = asked_at - standings.OVERLAP
 
     def _load(self, version: int) -> None:
         accounts = dict(self._accounts)
@@ -196,15 +237,52 @@ class Pool:
                 credentials=credentials,
                 endpoint=endpoint,
                 transport=self._transport,
-                guard=Guard(process=self._bulkhead, slots=slots),
+                guard=self._guard_of(account.account_id, endpoint.trading_url, slots),
             ),
         )
+
+    def _guard_of(self, account_id: str, origin: str, slots: int) -> Guard:
+        """Find the account's guard: another key or name does not give it another budget."""
+        known = self._guards.get((account_id, origin, slots))
+        if known is not None:
+            return known
+        guard = Guard(
+            process=self._bulkhead,
+            slots=slots,
+            spare=0 if self._only_reads else SPARE_SLOTS,
+            hosts=self.hosts,
+            budget=self._new_budget(),
+        )
+        self._guards[account_id, origin, slots] = guard
+        return guard
+
+    @property
+    def _only_reads(self) -> bool:
+        return self._config.role in READERS
+
+    @property
+    def _reads_share(self) -> float:
+        return max(1.0, self._config.read_calls_per_minute / self._readers)
+
+    def _new_budget(self) -> Budget:
+        rest = self._config.timers.throttled_rest
+        if self._only_reads:
+            return Budget(per_minute=self._reads_share, reserve=0, throttled_rest=rest)
+        return Budget(per_minute=self._config.desk_calls_per_minute, throttled_rest=rest)
+
+    def _share_reads(self) -> None:
+        """Take our part of what all reading processes may call together (design.md §6)."""
+        alive = ProcessRow.objects.filter(role__in=READERS, seen_at__gt=clock.now() - GONE_AFTER)
+        self._readers = max(1, alive.count())
+        for guard in list(self._guards.values()):
+            if guard.budget is not None:
+                guard.budget.resize(self._reads_share)
 
     # The pool row
 
     def write_row(self) -> None:
         """Write this process's snapshot for `GET pool` (api.md §7)."""
-        snapshot: dict[str, Any] = {"warm": len(self._accounts)}
+        snapshot: dict[str, Any] = {"warm": len(self._accounts), "upstreams": self._upstreams()}
         for part in self._parts.values():
             snapshot.update(part())
         now = clock.now()
@@ -218,6 +296,21 @@ class Pool:
                 "snapshot": snapshot,
             },
         )
+        if self._only_reads:
+            self._share_reads()
+
+    def _upstreams(self) -> list[dict[str, Any]]:
+        environments = {a.endpoint.trading_url: a.environment for a in self._accounts.values()}
+        now = clock.monotonic()
+        return [
+            {
+                "host": host.name,
+                "environment": environments.get(host.origin),
+                "breaker": host.breaker.state(now),
+                **asdict(host.figures(now)),
+            }
+            for host in self.hosts.all()
+        ]
 
     @property
     def name(self) -> str:
@@ -232,6 +325,15 @@ def endpoint_of(account: Account) -> Endpoint:
     if account.environment == Account.Environment.SANDBOX:
         return sandbox_endpoint(account.url)
     return LIVE if account.environment == Account.Environment.LIVE else PAPER
+
+
+def _breaker_timers(config: Config) -> BreakerTimers:
+    timers = config.timers
+    return BreakerTimers(
+        window=timers.breaker_window,
+        ambiguous_window=timers.breaker_ambiguous_window,
+        open=timers.breaker_open,
+    )
 
 
 def _note_offset(before: datetime, database_time: datetime, after: datetime) -> None:

@@ -2,18 +2,25 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from accounts.models import Account, AccountState, Credential, Lease, ProcessRow
+from accounts.pool import GONE_AFTER
+from opitios.broker.budget import CANCEL_RESERVE
 from opitios.core import clock
 from opitios.core.config import get_config
 
-# A process writes its row each 5 s; one that missed three is gone.
-GONE_AFTER = timedelta(seconds=15)
+_SEVERITY = {word: number for number, word in enumerate(("closed", "half-open", "open"))}
 
-# design.md §6: what the desk keeps of the account's 200 a minute for cancels.
-CANCEL_RESERVE = 20
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the processes wrote of one account: its key, and what its desk saw in its last row."""
+
+    key: Credential | None
+    at_desk: Mapping[str, Any] = field(default_factory=dict)
 
 
 def merged(held: frozenset[str] | None, now: datetime) -> dict[str, Any]:
@@ -22,7 +29,12 @@ def merged(held: frozenset[str] | None, now: datetime) -> dict[str, Any]:
     if held is not None:
         rows = rows.filter(account_id__in=held)
     keys = {key.account_id: key for key in Credential.objects.order_by("version")}
-    accounts = [_account_json(row, keys.get(row.account_id), now) for row in rows]
+    alive = _alive(now)
+    at_desk = _at_desks(alive)
+    accounts = [
+        _account_json(row, _Seen(keys.get(row.account_id), at_desk.get(row.account_id, {})), now)
+        for row in rows
+    ]
     states = Counter(account["state"] for account in accounts)
     return {
         "as_of": clock.rfc3339(now),
@@ -32,8 +44,8 @@ def merged(held: frozenset[str] | None, now: datetime) -> dict[str, Any]:
             "disabled": states["disabled"],
             "connections": {"open": None, "max": get_config().connections_in_all},
         },
-        "processes": [_process_json(row) for row in _alive(now)],
-        "upstreams": [],
+        "processes": [_process_json(row) for row in alive],
+        "upstreams": _upstreams_json(alive),
         "accounts": accounts,
         "next_page_token": None,
     }
@@ -58,11 +70,38 @@ def _process_json(row: ProcessRow) -> dict[str, Any]:
         "pid": row.pid,
         "started_at": clock.rfc3339(row.started_at),
         "seen_at": clock.rfc3339(row.seen_at),
-        **row.snapshot,
+        **{key: value for key, value in row.snapshot.items() if key not in _MERGED},
     }
 
 
-def _account_json(row: Account, key: Credential | None, now: datetime) -> dict[str, Any]:
+# What the view shows by host and by account instead of by process.
+_MERGED = frozenset({"upstreams", "accounts"})
+
+
+def _at_desks(alive: list[ProcessRow]) -> dict[str, Mapping[str, Any]]:
+    found: dict[str, Mapping[str, Any]] = {}
+    for row in alive:
+        found.update(row.snapshot.get("accounts", {}))
+    return found
+
+
+def _upstreams_json(alive: list[ProcessRow]) -> list[dict[str, Any]]:
+    """Each host once, as the desks see it; where several do, as the worst of them."""
+    shown: dict[str, tuple[tuple[bool, int], dict[str, Any]]] = {}
+    for row in alive:
+        for told in row.snapshot.get("upstreams", []):
+            weight = (row.role == "desk", _SEVERITY[told["breaker"]])
+            if told["host"] not in shown or weight > shown[told["host"]][0]:
+                shown[told["host"]] = (weight, told)
+    return [_upstream_json(told) for _, told in shown.values()]
+
+
+def _upstream_json(told: dict[str, Any]) -> dict[str, Any]:
+    shown = {key: value for key, value in told.items() if key != "last_success"}
+    return {**shown, "last_success_at": _epoch_text(told["last_success"])}
+
+
+def _account_json(row: Account, seen: _Seen, now: datetime) -> dict[str, Any]:
     state: AccountState | None = getattr(row, "state", None)
     lease: Lease | None = getattr(row, "lease", None)
     owned = lease is not None and lease.expires_at > now
@@ -73,13 +112,14 @@ def _account_json(row: Account, key: Credential | None, now: datetime) -> dict[s
         "priority": row.priority,
         **_state_json(row, state),
         "connections": {"open": None, "max": row.max_connections},
-        "in_flight": None,
-        "breaker": None,
-        "budget": {"trading": _budget_json(state)},
+        # Without an owner nobody calls for it.
+        "in_flight": seen.at_desk.get("in_flight", 0) if owned else None,
+        "breaker": state.breaker if state is not None and owned else None,
+        "budget": {"trading": _budget_json(seen.at_desk.get("budget") or _told_budget(state))},
         "stream": _stream_json(state, lease.owner if owned and lease is not None else None),
         "orders": None,
         "halt": None,
-        "key": _key_json(key, now),
+        "key": _key_json(seen.key, now),
     }
 
 
@@ -105,15 +145,18 @@ def _state_json(row: Account, state: AccountState | None) -> dict[str, Any]:
     }
 
 
-def _budget_json(state: AccountState | None) -> dict[str, Any] | None:
-    if state is None or state.budget is None:
+def _told_budget(state: AccountState | None) -> Mapping[str, Any] | None:
+    return None if state is None else state.budget
+
+
+def _budget_json(told: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if told is None:
         return None
-    resets_at = datetime.fromtimestamp(state.budget["resets_at"], tz=state.state_since.tzinfo)
     return {
-        "limit": state.budget["limit"],
-        "remaining": state.budget["remaining"],
+        "limit": told["limit"],
+        "remaining": told["remaining"],
         "reserve": CANCEL_RESERVE,
-        "resets_at": clock.rfc3339(resets_at),
+        "resets_at": _epoch_text(told["resets_at"]),
     }
 
 
@@ -135,6 +178,10 @@ def _key_json(key: Credential | None, now: datetime) -> dict[str, Any] | None:
         "version": key.version,
         "age_days": (now - key.created_at).days,
     }
+
+
+def _epoch_text(seconds: float | None) -> str | None:
+    return None if seconds is None else clock.rfc3339(datetime.fromtimestamp(seconds, tz=UTC))
 
 
 def _text(instant: datetime | None) -> str | None:

@@ -5,8 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 from accounts.models import AccountState
-from accounts.pool import PooledAccount
-from opitios.broker.errors import AccessDenied, BrokerError, NotFound
+from accounts.pool import PooledAccount, get_pool
+from opitios.broker.errors import AccessDenied, BrokerError, NotFound, NotSent
 from opitios.broker.port import Answer
 from opitios.core import clock, database
 from opitios.core.coalesce import Coalesced
@@ -27,6 +27,10 @@ def _read(account: PooledAccount, what: str, call: Callable[[], Answer]) -> Read
 
     Raises BrokerError, and Problem 503 where an earlier reader's call takes too long.
     """
+    standing = get_pool().standing(account.account_id)
+    if standing is not None and standing.is_quarantined:
+        # The broker would only say so once more; the account's desk finds out when it may be asked.
+        raise AccessDenied(message="the account is in quarantine")
     database.release()
     try:
         kept = _kept.get(
@@ -76,18 +80,29 @@ def position(pooled: PooledAccount, symbol: str) -> Read:
 
 
 def unreadable(pooled: PooledAccount, error: BrokerError) -> Problem:
-    """Make the 503 for a read that the broker did not answer."""
+    """Make the refusal for a read that the broker did not answer."""
     if isinstance(error, AccessDenied):
         return Problem(
-            Reason.ACCOUNT_UNAVAILABLE,
+            Reason.ACCOUNT_QUARANTINED,
             "The broker does not accept this account's key.",
             retry_after_seconds=30,
             account_id=pooled.account_id,
         )
-    return _unavailable(pooled, f"The broker could not be read: {error.outcome}.")
+    wait = error.retry_after_seconds if isinstance(error, NotSent) else None
+    if isinstance(error, NotSent) and error.reason == "no-budget":
+        return Problem(
+            Reason.TOO_MANY_REQUESTS,
+            "The account's reads of this minute are used up.",
+            retry_after_seconds=wait,
+            account_id=pooled.account_id,
+        )
+    return _unavailable(pooled, f"The broker could not be read: {error.outcome}.", wait)
 
 
-def _unavailable(pooled: PooledAccount, detail: str) -> Problem:
+def _unavailable(pooled: PooledAccount, detail: str, wait: float | None = None) -> Problem:
     return Problem(
-        Reason.BROKER_UNAVAILABLE, detail, retry_after_seconds=1, account_id=pooled.account_id
+        Reason.BROKER_UNAVAILABLE,
+        detail,
+        retry_after_seconds=max(1.0, wait or 1.0),
+        account_id=pooled.account_id,
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from rich.console import Console
 
-from benchmarks import order_accepted, order_stages, upstream_call
+from benchmarks import desk_throughput, order_accepted, order_stages, upstream_call
 from benchmarks.bench import Bench, BenchError, Effort, prepared
 from benchmarks.rows import Row
 from opitios.core import clock
@@ -18,6 +18,7 @@ BENCHES: Mapping[str, Callable[[Bench], list[Row]]] = {
     "order_accepted": order_accepted.run,
     "upstream_call_cpu": upstream_call.measure,
     "order_stages": order_stages.run,
+    "desk_throughput": desk_throughput.run,
 }
 
 FULL = Effort(rounds=5, seconds=4.0, orders=200)
@@ -40,8 +41,11 @@ def main() -> int:
             # Servers of its own for each: what one leaves queued is not in the way of the next.
             with prepared(QUICK if asked.quick else FULL, tell) as bench:
                 _say(BENCHES[name](bench))
-    except (BenchError, HomeError, StopAskedError) as error:
-        console.print(f"✗ {error or 'stopped'}", style="red", markup=False)
+    except (BenchError, HomeError) as error:
+        console.print(f"✗ {error}", style="red", markup=False)
+        return FAILED
+    except StopAskedError:
+        console.print("✗ stopped", style="red")
         return FAILED
     return DONE
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from benchmarks.cores import MEASURED, OTHERS, pinned_to
 from opitios.core.embedded import homes, postgres, redis, roles
 from opitios.core.embedded.program import Program
@@ -104,6 +106,19 @@ class Bench:
         self._supervisor.start(replace(self.stack.sandbox(), folder=ROOT))
         self._supervisor.start(self._program("desk-1"))
         self._wait("desk-1", lambda: self._readiness().is_ready)
+
+    def start_program(self, program: Program) -> None:
+        """Start a further program, a rival for example."""
+        self._supervisor.start(program)
+
+    def end_program(self, name: str) -> None:
+        """End a program that `start_program` started."""
+        self._supervisor.end(name)
+
+    def analyze(self) -> None:
+        """Let Postgres know its tables, as it does by itself a minute after the first rows."""
+        with psycopg.connect(self.stack.database_urls()[1], autocommit=True) as owner:
+            owner.execute("ANALYZE")
 
     def measure(self, module: str, cores: frozenset[int], **environment: str) -> dict[str, Any]:
         """Run a module of the benches to its end on these cores; returns the object it printed.

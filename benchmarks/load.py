@@ -106,10 +106,9 @@ async def run(url: str, clients: int, seconds: float, requests: Iterator[bytes])
     address = urlsplit(url)
     loop = asyncio.get_running_loop()
     tally = Tally(until=time.perf_counter() + seconds)
+    host, port = str(address.hostname), int(address.port or 0)
     made = [
-        await loop.create_connection(
-            lambda: Client(requests, tally), address.hostname, address.port
-        )
+        await loop.create_connection(lambda: Client(requests, tally), host, port)
         for _ in range(clients)
     ]
     await asyncio.gather(*(client.done for _, client in made))

@@ -27,6 +27,7 @@ def run(bench: Bench) -> list[Row]:
     # A pool that still opens its connections may refuse; from here on nobody may.
     _load(bench)
     _rival(bench)
+    bench.analyze()
     pairs = []
     for number in range(bench.effort.rounds):
         bench.tell(f"order_accepted: round {number + 1} of {bench.effort.rounds}")

@@ -7,7 +7,8 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 
 from accounts.access import Permission, TokenView
-from marketdata.quotes import get_quotes
+from marketdata import schema
+from marketdata.quotes import DEFAULT_FEED, FEEDS, get_quotes
 from opitios.core import database
 from opitios.core.http import answer, bad_parameter, query_of
 
@@ -18,17 +19,13 @@ _STOCK_RULE = (
     "such as AAPL or BRK.B."
 )
 
-# The feeds of alpaca-wire.md §2 that a stock quote may be asked from.
-FEEDS = ("iex", "sip", "delayed_sip")
-# Every plan holds this one, also the free one of paper accounts.
-DEFAULT_FEED = "iex"
-
 
 class StockQuoteView(TokenView):
     """The last quote of one stock."""
 
     permission = Permission.MARKET_DATA
 
+    @schema.read_stock_quote
     def get(self, request: Request, symbol: str) -> HttpResponse:
         """Answer the quote with its source and age (api.md §6)."""
         feed = feed_of(query_of(request, ("feed",)))

@@ -15,6 +15,11 @@ from opitios.core import clock
 from opitios.core.coalesce import Coalesced, Kept
 from opitios.core.errors import BrokerRefusal, Problem, Reason
 
+# The feeds of alpaca-wire.md §2 that a stock quote may be asked from.
+FEEDS = ("iex", "sip", "delayed_sip")
+# Every plan holds this one, also the free one of paper accounts.
+DEFAULT_FEED = "iex"
+
 # A quote is `cache` for this long: hundreds of programs asking together make one call a second.
 KEEP_SECONDS = 1.0
 # With the broker away a quote is shown, as `stale` and with its age, for this long.

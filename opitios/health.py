@@ -8,7 +8,7 @@ from rest_framework.request import Request
 
 from accounts.access import Permission, Principal, TokenView
 from accounts.pool import get_pool
-from opitios import __version__
+from opitios import __version__, openapi
 from opitios.core import database
 from opitios.core.bus import get_bus
 from opitios.core.http import answer
@@ -46,6 +46,7 @@ class HealthView(TokenView):
     def check_permissions(self, request: Request) -> None:
         """Let everybody ask: what is shown depends on the token."""
 
+    @openapi.read_health
     def get(self, request: Request) -> HttpResponse:
         """Answer status and version; with `monitor` also each component."""
         components = _components()

@@ -10,18 +10,19 @@ from opitios import health
 from opitios.core.errors import Problem, Reason
 from opitios.core.http import problem_answer
 
+# Tried in this order, here and below: what is asked most comes first.
 api: list[URLPattern | URLResolver] = [
-    path("health", health.HealthView.as_view(), name="health"),
-    path("", include("accounts.urls")),
     path("", include("trading.urls")),
     path("", include("marketdata.urls")),
+    path("", include("accounts.urls")),
+    path("health", health.HealthView.as_view(), name="health"),
 ]
 
 urlpatterns = [
+    path("api/v1/", include(api)),
     path("", health.root),
     path("health/live", health.live),
     path("health/ready", health.ready),
-    path("api/v1/", include(api)),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),

@@ -1,5 +1,6 @@
 """The web process: REST and admin, under granian."""
 
+import gc
 import os
 import signal
 
@@ -13,3 +14,9 @@ os.environ.setdefault("OPITIOS_ROLE", "web")
 from django.core.wsgi import get_wsgi_application  # noqa: E402 - after the environment is set
 
 application = get_wsgi_application()
+
+# What is loaded by now stays: the collector need not walk through it again. And it comes less often
+# than at every 700 objects, which is several times a request: that was a tenth of an order's cost.
+gc.collect()
+gc.freeze()
+gc.set_threshold(10_000, 20, 20)

@@ -12,7 +12,7 @@ from sandbox.exchange import Account
 from sandbox.ids import Ids
 from sandbox.market import Market, Quote
 from sandbox.order_request import OrderRequest
-from sandbox.orders import Intent, Order
+from sandbox.orders import Intent, Order, worst_price
 from sandbox.refusals import (
     DuplicateClientOrderIdError,
     forbidden,
@@ -21,6 +21,7 @@ from sandbox.refusals import (
     unprocessable,
     wash_trade,
 )
+from sandbox.stops import trailed_stop, watched_price
 from sandbox.universe import Listing
 from sandbox.valuation import appraise
 
@@ -53,8 +54,11 @@ def accept_order(
     if listing is None:
         raise unprocessable(f'asset "{request.symbol}" not found')
     intent = _infer_intent(account, request, listing.symbol)
-    price = _expected_price(request, market.quote(listing.symbol, arrival.at), intent)
+    quote = market.quote(listing.symbol, arrival.at)
+    price = _expected_price(request, quote, intent)
     order = _draft(account, request, listing, price, intent, arrival)
+    if arrival.is_open and order.type == "trailing_stop":
+        _begin_trail(order, quote)
     _check_asset(account, request, listing, order)
     _check_wash_trade(account, order)
     if order.is_closing:
@@ -102,9 +106,19 @@ def _infer_intent(account: Account, request: OrderRequest, symbol: str) -> Inten
 def _expected_price(request: OrderRequest, quote: Quote, intent: Intent) -> Decimal:
     if intent == "sell_to_open":
         return max(request.limit_price or quote.ask, quote.ask * SHORT_CUSHION)
-    if request.limit_price is not None:
-        return request.limit_price
-    return quote.ask if request.side == "buy" else quote.bid
+    bound = worst_price(request.type, request.side, request.limit_price, request.stop_price)
+    if bound is not None:
+        return bound
+    price = watched_price(request.side, quote)
+    if request.type == "trailing_stop":
+        # A buy costs what its stop is at the worst: the mark only comes down from here.
+        return trailed_stop(request.side, price, request.trail_price, request.trail_percent)
+    return price
+
+
+def _begin_trail(order: Order, quote: Quote) -> None:
+    order.hwm = watched_price(order.side, quote)
+    order.stop_price = trailed_stop(order.side, order.hwm, order.trail_price, order.trail_percent)
 
 
 def _draft(
@@ -135,6 +149,9 @@ def _draft(
         qty=request.qty,
         notional=request.notional,
         limit_price=request.limit_price,
+        stop_price=request.stop_price,
+        trail_price=request.trail_price,
+        trail_percent=request.trail_percent,
         extended_hours=request.extended_hours,
         order_class=request.order_class,
     )
@@ -159,6 +176,7 @@ def _check_short(account: Account, request: OrderRequest, listing: Listing) -> N
 
 
 def _check_wash_trade(account: Account, order: Order) -> None:
+    """Refuse an order that could trade with another of the account; trailing stops are exempt."""
     for other in account.open_orders.values():
         if other.symbol == order.symbol and other.side != order.side and _would_meet(other, order):
             raise wash_trade(
@@ -168,6 +186,8 @@ def _check_wash_trade(account: Account, order: Order) -> None:
 
 def _would_meet(one: Order, other: Order) -> bool:
     """Opposite orders meet unless both have limits and the buyer's is below the seller's."""
+    if "trailing_stop" in (one.type, other.type):
+        return False
     buy, sell = (one, other) if one.side == "buy" else (other, one)
     if buy.limit_price is None or sell.limit_price is None:
         return True

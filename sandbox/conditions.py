@@ -59,7 +59,8 @@ class Conditions:
         return self.hours.mode == "real" and order.expires_at <= at
 
     def _turn_market(self, body: object) -> None:
-        self.hours = Hours(read_switch(body, MarketSwitch).wanted)
+        switch = read_switch(body, MarketSwitch)
+        self.hours = Hours(switch.wanted, auctions=switch.auctions)
 
     def _turn_fills(self, body: object) -> None:
         switch = read_switch(body, FillsSwitch)

@@ -44,6 +44,22 @@ class Moved(msgspec.Struct, tag="moved", frozen=True):
     event_id: str
 
 
+class Trailed(msgspec.Struct, tag="trailed", frozen=True):
+    """A trailing stop followed the market: its high water mark, and the stop made of it."""
+
+    order_id: str
+    hwm: Decimal
+    stop_price: Decimal
+    at: int
+
+
+class Triggered(msgspec.Struct, tag="triggered", frozen=True):
+    """An order's stop price was reached: it may trade from now on."""
+
+    order_id: str
+    at: int
+
+
 class Filled(msgspec.Struct, tag="filled", frozen=True):
     """An order traded: `qty` shares at `price`; `final` where nothing of it remains."""
 
@@ -56,4 +72,4 @@ class Filled(msgspec.Struct, tag="filled", frozen=True):
     event_id: str
 
 
-Event = AccountOpened | AccountChanged | Placed | Moved | Filled
+Event = AccountOpened | AccountChanged | Placed | Moved | Trailed | Triggered | Filled

@@ -12,7 +12,16 @@ from uuid import NAMESPACE_DNS, uuid5
 import msgspec
 
 from sandbox.amounts import ZERO
-from sandbox.events import AccountChanged, AccountOpened, Event, Filled, Moved, Placed
+from sandbox.events import (
+    AccountChanged,
+    AccountOpened,
+    Event,
+    Filled,
+    Moved,
+    Placed,
+    Trailed,
+    Triggered,
+)
 from sandbox.orders import FOLLOWING, Order
 
 _IDS = uuid5(NAMESPACE_DNS, "accounts.sandbox.opitios")
@@ -115,6 +124,10 @@ class Exchange:
                 self._place(event.order)
             case Moved():
                 self._move(self.orders[event.order_id], event.status, event.at)
+            case Trailed():
+                _trail(self.orders[event.order_id], event)
+            case Triggered():
+                self.orders[event.order_id].triggered_at = event.at
             case Filled():
                 self._fill(self.orders[event.order_id], event)
 
@@ -183,6 +196,11 @@ class Exchange:
         del working[order.id]
         if not working:
             del self.working[order.symbol]
+
+
+def _trail(order: Order, event: Trailed) -> None:
+    order.hwm = event.hwm
+    order.stop_price = event.stop_price
 
 
 def _settle(account: Account, order: Order, fill: Filled) -> None:

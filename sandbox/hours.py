@@ -14,6 +14,8 @@ from sandbox.sessions import (
 )
 
 Mode = Literal["always-open", "real", "closed"]
+# From and until: hours and minutes.
+Window = tuple[tuple[int, int], tuple[int, int]]
 
 # A GTC order ends 90 days later at 16:15 New York time ([DOC] orders-at-alpaca).
 GTC_DAYS = 90
@@ -24,10 +26,15 @@ CLS_SHUT = ((15, 50), (19, 0))
 
 
 class Hours:
-    """The market's opening hours under one mode."""
+    """The market's opening hours under one mode.
 
-    def __init__(self, mode: Mode) -> None:
+    Real hours have auctions; the others have them where `auctions` says so: on-open orders then
+    trade when the market is opened, on-close orders when it is closed.
+    """
+
+    def __init__(self, mode: Mode, *, auctions: bool = False) -> None:
         self.mode: Mode = mode
+        self.has_auctions = auctions or mode == "real"
 
     def is_open(self, at: int) -> bool:
         """Whether orders trade at the instant."""
@@ -45,17 +52,20 @@ class Hours:
         )
 
     def check_auction(self, time_in_force: TimeInForce, at: int) -> None:
-        """Refuse auction orders too late for their auction; only real hours have auctions.
+        """Refuse auction orders too late for their auction.
 
         Raises:
             RefusedError: 403, with the window in the message.
         """
-        if self.mode != "real":
-            return
-        if time_in_force == "opg" and _is_within(OPG_SHUT, at):
+        if time_in_force == "opg" and self._is_too_late(OPG_SHUT, at, otherwise=self.is_open(at)):
             raise _too_late("opg orders cannot be submitted between 9:28am and 7:00pm ET")
-        if time_in_force == "cls" and _is_within(CLS_SHUT, at):
+        if time_in_force == "cls" and self._is_too_late(CLS_SHUT, at, otherwise=False):
             raise _too_late("cls orders cannot be submitted between 3:50pm and 7:00pm ET")
+
+    def _is_too_late(self, window: Window, at: int, *, otherwise: bool) -> bool:
+        if self.mode == "real":
+            return _is_within(window, at)
+        return self.has_auctions and otherwise
 
     def render_clock(self, at: int) -> dict[str, object]:
         """The body of GET /v2/clock; instants carry New York's offset."""
@@ -69,7 +79,7 @@ class Hours:
         }
 
 
-def _is_within(window: tuple[tuple[int, int], tuple[int, int]], at: int) -> bool:
+def _is_within(window: Window, at: int) -> bool:
     moment = new_york(at)
     start, end = window
     return start <= (moment.hour, moment.minute) < end

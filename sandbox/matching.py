@@ -6,17 +6,19 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from sandbox.amounts import NANO, cut
-from sandbox.events import Filled, Moved
+from sandbox.events import Filled, Moved, Trailed, Triggered
 from sandbox.ids import Ids
 from sandbox.market import Quote
 from sandbox.orders import Order
+from sandbox.stops import is_reached, new_mark, trailed_stop
 
 FillMode = Literal["full", "partial", "hold"]
 
 # Milliseconds from acceptance to fill; with `new` before it, an order fills within 50 ms.
 DEFAULT_DELAY_MS = 15
 MAX_DELAY_MS = 60_000
-IMMEDIATE = ("ioc", "fok")
+# What of these does not trade at once is canceled; an on-open order has one auction, its open.
+IMMEDIATE = ("ioc", "fok", "opg")
 TRADABLE = ("new", "partially_filled")
 
 
@@ -40,11 +42,17 @@ class Moment(NamedTuple):
 
 def is_marketable(order: Order, quote: Quote) -> bool:
     """Whether the quote satisfies the order's limit (a market order takes any price)."""
-    if order.limit_price is None:
+    bound = order.bound
+    if order.awaits_stop:
+        return False
+    if bound is None:
         return True
-    if order.side == "buy":
-        return order.limit_price >= quote.ask
-    return order.limit_price <= quote.bid
+    return bound >= quote.ask if order.side == "buy" else bound <= quote.bid
+
+
+def _is_stirred(order: Order, quote: Quote) -> bool:
+    """Whether the quote changes anything about an order that waits for its stop price."""
+    return order.awaits_stop and (new_mark(order, quote) is not None or is_reached(order, quote))
 
 
 def can_only_wait(order: Order, quote: Quote) -> bool:
@@ -53,10 +61,11 @@ def can_only_wait(order: Order, quote: Quote) -> bool:
         order.status in TRADABLE
         and order.time_in_force not in IMMEDIATE
         and not is_marketable(order, quote)
+        and not _is_stirred(order, quote)
     )
 
 
-def next_event(order: Order, moment: Moment) -> Moved | Filled | None:
+def next_event(order: Order, moment: Moment) -> Moved | Trailed | Triggered | Filled | None:
     """The order's next step at this moment, or None where it rests as it is."""
     if order.status == "pending_cancel":
         return _move(order, "canceled", moment)
@@ -64,21 +73,25 @@ def next_event(order: Order, moment: Moment) -> Moved | Filled | None:
         return None
     if order.status in ("accepted", "pending_new"):
         return _move(order, "new", moment)
-    if order.status not in TRADABLE or moment.rules.mode == "hold":
+    if order.status not in TRADABLE:
         return None
-    return _trade(order, moment)
+    if order.awaits_stop:
+        return _watch(order, moment)
+    return None if moment.rules.mode == "hold" else _trade(order, moment)
 
 
 def closing_event(order: Order, moment: Moment) -> Moved | Filled | None:
-    """What the closing bell does to an order: on-close orders trade, day orders expire."""
+    """What the closing bell does: on-close orders trade or are canceled, day orders expire."""
     if order.status == "pending_cancel":
         return _move(order, "canceled", moment)
     if order.status not in TRADABLE:
         return None
     if order.time_in_force == "gtc" and moment.at < order.expires_at:
         return None
-    if order.time_in_force == "cls" and is_marketable(order, moment.quote):
-        return _fill(order, moment, final=True)
+    if order.time_in_force == "cls":
+        if is_marketable(order, moment.quote):
+            return _fill(order, moment, final=True)
+        return _move(order, "canceled", moment)
     return _move(order, "expired", moment)
 
 
@@ -86,10 +99,19 @@ def _move(order: Order, status: str, moment: Moment) -> Moved:
     return Moved(order.id, status, moment.at, moment.ids.event_id(moment.at))
 
 
+def _watch(order: Order, moment: Moment) -> Trailed | Triggered | None:
+    hwm = new_mark(order, moment.quote)
+    if hwm is not None:
+        stop_price = trailed_stop(order.side, hwm, order.trail_price, order.trail_percent)
+        return Trailed(order.id, hwm, stop_price, moment.at)
+    return Triggered(order.id, moment.at) if is_reached(order, moment.quote) else None
+
+
 def _trade(order: Order, moment: Moment) -> Moved | Filled | None:
     if order.time_in_force == "cls" and moment.has_auctions:
         return None
-    if is_marketable(order, moment.quote):
+    is_over = order.time_in_force in IMMEDIATE and order.status == "partially_filled"
+    if not is_over and is_marketable(order, moment.quote):
         in_parts = moment.rules.mode == "partial" and order.status == "new"
         return _fill(order, moment, final=not (in_parts and _first_part(order)))
     if order.time_in_force in IMMEDIATE:
@@ -120,5 +142,6 @@ def _fill(order: Order, moment: Moment, *, final: bool) -> Filled:
 def _remaining_at(order: Order, price: Decimal) -> Decimal:
     if order.qty is not None:
         return order.qty - order.filled_qty
-    # Dollars buy what they buy at this price, to nine decimals.
-    return cut((order.notional or Decimal(0)) / price, NANO)
+    # Dollars buy what they buy at this price, to nine decimals; and sell no more than is held.
+    bought = cut((order.notional or Decimal(0)) / price, NANO)
+    return min(bought, order.sized_qty) if order.is_closing else bought

@@ -5,19 +5,18 @@ Checks that need the books (uniqueness, positions, buying power) are in `accepta
 
 import re
 from decimal import Decimal
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast, get_args
 
 from sandbox.amounts import decimals, read_amount, text
-from sandbox.orders import Intent, OrderType, Side, TimeInForce
-from sandbox.refusals import RefusedError, invalid, malformed_body, unprocessable
+from sandbox.orders import STOP_TYPES, Intent, OrderType, Side, TimeInForce
+from sandbox.refusals import invalid, malformed_body, unprocessable
 
 SIDES = ("buy", "sell")
 TIMES_IN_FORCE = ("day", "gtc", "ioc", "fok", "opg", "cls")
 INTENTS = ("buy_to_open", "buy_to_close", "sell_to_open", "sell_to_close")
-# Alpaca has them; they join with the issues that need them.
-LATER_TYPES = ("stop", "stop_limit", "trailing_stop")
 MAX_CLIENT_ORDER_ID = 128
 MAX_QTY_DECIMALS = 9
+LEAST_TRAIL_PERCENT = Decimal("0.1")
 
 _OPTION = re.compile(r"[A-Z]{1,6}\d{6}[CP]\d{8}", re.ASCII)
 
@@ -32,6 +31,9 @@ class OrderRequest(NamedTuple):
     qty: Decimal | None
     notional: Decimal | None
     limit_price: Decimal | None
+    stop_price: Decimal | None
+    trail_price: Decimal | None
+    trail_percent: Decimal | None
     extended_hours: bool
     client_order_id: str | None
     position_intent: Intent | None
@@ -61,13 +63,17 @@ def read_order_request(body: object) -> OrderRequest:
         qty=_amount(fields, "qty"),
         notional=_amount(fields, "notional"),
         limit_price=_amount(fields, "limit_price"),
+        stop_price=_amount(fields, "stop_price"),
+        trail_price=_amount(fields, "trail_price"),
+        trail_percent=_amount(fields, "trail_percent"),
         extended_hours=_flag(fields, "extended_hours"),
         client_order_id=_client_order_id(fields),
         position_intent=intent,
         order_class=_order_class(fields),
     )
     _check_size(request)
-    _check_price(request, has_stop=_amount(fields, "stop_price") is not None)
+    _check_prices(request)
+    _check_trail(request)
     _check_combination(request)
     return request
 
@@ -118,9 +124,7 @@ def _side(fields: dict[str, Any], intent: Intent | None) -> Side:
 
 def _type(fields: dict[str, Any]) -> OrderType:
     word = _word(fields, "type")
-    if word in LATER_TYPES:
-        raise unprocessable(f"sandbox: {word} orders are not supported yet")
-    if word not in ("market", "limit"):
+    if word not in get_args(OrderType):
         raise invalid("invalid order type")
     return cast(OrderType, word)
 
@@ -158,33 +162,90 @@ def _check_size(request: OrderRequest) -> None:
         raise invalid(f"{name} must have no more than {MAX_QTY_DECIMALS} decimals")
 
 
-def _check_price(request: OrderRequest, *, has_stop: bool) -> None:
-    price = request.limit_price
-    if request.type == "market":
-        if price is not None or has_stop:
-            raise invalid("market orders require no stop or limit price")
-        return
-    if has_stop:
-        raise invalid("limit orders require no stop price")
-    if price is None:
-        raise invalid("limit orders require a limit price")
+class _PriceRule(NamedTuple):
+    """Which prices a type of order must and must not have, and what is said otherwise."""
+
+    needs: tuple[str, ...]
+    without: str
+    refuses: tuple[str, ...]
+    given: str
+
+
+_PRICE_RULES: dict[OrderType, _PriceRule] = {
+    "market": _PriceRule(
+        (), "", ("limit_price", "stop_price"), "market orders require no stop or limit price"
+    ),
+    "limit": _PriceRule(
+        ("limit_price",),
+        "limit orders require a limit price",
+        ("stop_price",),
+        "limit orders require no stop price",
+    ),
+    "stop": _PriceRule(
+        ("stop_price",),
+        "stop orders require a stop price",
+        ("limit_price",),
+        "stop orders require no limit price",
+    ),
+    "stop_limit": _PriceRule(
+        ("stop_price", "limit_price"),
+        "stop limit orders require both stop and limit price",
+        (),
+        "",
+    ),
+    "trailing_stop": _PriceRule(
+        (),
+        "",
+        ("limit_price", "stop_price"),
+        "trailing stop orders require no stop or limit price",
+    ),
+}
+
+
+def _check_prices(request: OrderRequest) -> None:
+    rule = _PRICE_RULES[request.type]
+    if any(getattr(request, name) is not None for name in rule.refuses):
+        raise invalid(rule.given)
+    if any(getattr(request, name) is None for name in rule.needs):
+        raise invalid(rule.without)
+    for name in rule.needs:
+        _check_increment(name, getattr(request, name))
+
+
+def _check_increment(name: str, price: Decimal) -> None:
     if price <= 0:
-        raise invalid("limit price must be > 0")
+        raise invalid(f"{name.replace('_', ' ')} must be > 0")
     # SEC Rule 612: whole cents from a dollar upwards, a hundredth of a cent below.
     if decimals(price) > (2 if price >= 1 else 4):
-        raise _sub_penny(price)
+        raise unprocessable(
+            f"invalid {name} {text(price)}. "
+            "sub-penny increment does not fulfill minimum pricing criteria"
+        )
 
 
-def _sub_penny(price: Decimal) -> RefusedError:
-    return unprocessable(
-        f"invalid limit_price {text(price)}. "
-        "sub-penny increment does not fulfill minimum pricing criteria"
-    )
+def _check_trail(request: OrderRequest) -> None:
+    given = [
+        amount for amount in (request.trail_price, request.trail_percent) if amount is not None
+    ]
+    if request.type != "trailing_stop":
+        if given:
+            raise invalid("only trailing stop orders accept trail_price or trail_percent")
+        return
+    if len(given) != 1:
+        raise invalid("trailing stop orders must specify one of trail_price or trail_percent")
+    if request.trail_price is not None and request.trail_price <= 0:
+        raise invalid("trail_price must be > 0")
+    if request.trail_percent is not None and request.trail_percent < LEAST_TRAIL_PERCENT:
+        raise invalid(f"trail_percent must be greater than or equal to {LEAST_TRAIL_PERCENT}")
 
 
 def _check_combination(request: OrderRequest) -> None:
     if request.is_fractional and request.time_in_force != "day":
         raise unprocessable("fractional orders must be DAY orders")
+    if request.is_fractional and request.type == "trailing_stop":
+        raise unprocessable("fractional orders cannot be trailing stop orders")
+    if request.type in STOP_TYPES and request.time_in_force not in ("day", "gtc"):
+        raise invalid("invalid time_in_force")
     if not request.extended_hours:
         return
     if request.type != "limit" or request.time_in_force not in ("day", "gtc"):

@@ -9,7 +9,7 @@ from sandbox.amounts import ZERO, text, text_or_none
 from sandbox.instants import rfc3339, rfc3339_or_none
 
 Side = Literal["buy", "sell"]
-OrderType = Literal["market", "limit"]
+OrderType = Literal["market", "limit", "stop", "stop_limit", "trailing_stop"]
 TimeInForce = Literal["day", "gtc", "ioc", "fok", "opg", "cls"]
 Intent = Literal["buy_to_open", "buy_to_close", "sell_to_open", "sell_to_close"]
 
@@ -28,6 +28,13 @@ FOLLOWING: dict[str, frozenset[str]] = {
     "pending_cancel": frozenset({"canceled", "partially_filled", "filled", "expired"}),
 }
 
+# They wait for a price before they may trade at all.
+STOP_TYPES = ("stop", "stop_limit", "trailing_stop")
+# A buy stop becomes a limit order, so much above its stop: 4 % below 50 USD, 2.5 % from there on
+# ([DOC] orders-at-alpaca). What the order's JSON then says is not recorded: here it stays a stop.
+STOP_SPLIT = 50
+STOP_CUSHIONS = (Decimal("1.04"), Decimal("1.025"))
+
 # Average prices are shown to six decimals.
 AVERAGE_STEP = Decimal("0.000001")
 
@@ -37,6 +44,7 @@ class Order(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     `sized_qty` is the quantity the books reckon with: `qty`, or for a notional order what its
     dollars buy at the price of acceptance. `reserve_price` is what a share was expected to cost.
+    A trailing stop's `hwm` and `stop_price` follow the market from its first open moment on.
     """
 
     id: str
@@ -57,6 +65,11 @@ class Order(msgspec.Struct, kw_only=True, omit_defaults=True):
     qty: Decimal | None = None
     notional: Decimal | None = None
     limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    trail_price: Decimal | None = None
+    trail_percent: Decimal | None = None
+    hwm: Decimal | None = None
+    triggered_at: int | None = None
     extended_hours: bool = False
     order_class: str = ""
     filled_qty: Decimal = ZERO
@@ -78,6 +91,16 @@ class Order(msgspec.Struct, kw_only=True, omit_defaults=True):
         return self.position_intent in ("buy_to_close", "sell_to_close")
 
     @property
+    def awaits_stop(self) -> bool:
+        """Whether its stop price has to come before it may trade."""
+        return self.type in STOP_TYPES and self.triggered_at is None
+
+    @property
+    def bound(self) -> Decimal | None:
+        """The worst price it trades at; None for any."""
+        return worst_price(self.type, self.side, self.limit_price, self.stop_price)
+
+    @property
     def remaining_qty(self) -> Decimal:
         """Shares not filled yet (for a notional order: about so many)."""
         return self.sized_qty - self.filled_qty
@@ -86,6 +109,15 @@ class Order(msgspec.Struct, kw_only=True, omit_defaults=True):
     def reserved_cash(self) -> Decimal:
         """Buying power the open rest of the order holds."""
         return ZERO if self.is_closing else self.remaining_qty * self.reserve_price
+
+
+def worst_price(
+    order_type: OrderType, side: Side, limit_price: Decimal | None, stop_price: Decimal | None
+) -> Decimal | None:
+    """The limit an order of these fields trades within; None where it takes any price."""
+    if limit_price is None and order_type == "stop" and side == "buy" and stop_price is not None:
+        return stop_price * STOP_CUSHIONS[stop_price >= STOP_SPLIT]
+    return limit_price
 
 
 def average_price(order: Order) -> Decimal | None:
@@ -125,13 +157,13 @@ def render_order(order: Order) -> dict[str, object]:
         "position_intent": order.position_intent,
         "time_in_force": order.time_in_force,
         "limit_price": text_or_none(order.limit_price),
-        "stop_price": None,
+        "stop_price": text_or_none(order.stop_price),
         "status": order.status,
         "extended_hours": order.extended_hours,
         "legs": None,
-        "trail_percent": None,
-        "trail_price": None,
-        "hwm": None,
+        "trail_percent": text_or_none(order.trail_percent),
+        "trail_price": text_or_none(order.trail_price),
+        "hwm": text_or_none(order.hwm),
         "subtag": None,
         "source": None,
     }

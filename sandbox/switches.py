@@ -14,10 +14,14 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 
 
 class MarketSwitch(msgspec.Struct, forbid_unknown_fields=True):
-    """POST /sandbox/market: `{"open": true}` (always), `{"open": false}`, or a mode."""
+    """POST /sandbox/market: `{"open": true}` (always), `{"open": false}`, or a mode.
+
+    `auctions`: opening and closing by this switch hold the auctions of on-open and on-close orders.
+    """
 
     open: bool | None = None
     mode: Mode | None = None
+    auctions: bool = False
 
     @property
     def wanted(self) -> Mode:

@@ -217,7 +217,7 @@ class Venue:
             at=at,
             quote=self.market.quote(order.symbol, at),
             is_open=self.hours.is_open(at),
-            has_auctions=self.hours.mode == "real",
+            has_auctions=self.hours.has_auctions,
             rules=self.conditions.rules_of(order),
             ids=self._ids,
         )

@@ -17,10 +17,11 @@ import structlog
 from channels.db import database_sync_to_async
 from django.db import Error as DatabaseError
 
+from accounts import presence
 from opitios.core import clock, database
 from opitios.core.bus import Bus, Listener, Topic, get_bus
 from opitios.core.config import Timers, get_config
-from streaming import presence, protocol, replay
+from streaming import protocol, replay
 from streaming.buffer import Outbox
 from streaming.feeds import Feed
 from streaming.protocol import Message

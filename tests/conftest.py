@@ -8,10 +8,12 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+import django
 import psycopg
 import pytest
 from psycopg.rows import TupleRow
 from pytest_django import DjangoDbBlocker
+from pytest_django.plugin import blocking_manager_key
 
 from opitios.core.embedded.homes import HomeError
 from opitios.core.embedded.roles import ServerError
@@ -23,10 +25,10 @@ SERVERS = pytest.StashKey[services.Servers]()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the servers, or join those of the process that started us; then set up Django."""
-    worker = _worker(config)
-    if worker != "main":
-        _use(config, services.Session(**config.workerinput["session"]), worker)  # type: ignore[attr-defined] # set by xdist
+    """Start the servers, or join those of the process that started us."""
+    if _worker(config) != "main":
+        session: dict[str, str] = config.workerinput["session"]  # type: ignore[attr-defined] # xdist
+        config.stash[SESSION] = services.Session(**session)
         return
     if "DJANGO_SETTINGS_MODULE" in os.environ:
         raise pytest.UsageError("unset DJANGO_SETTINGS_MODULE: tests make their own settings.")
@@ -37,7 +39,18 @@ def pytest_configure(config: pytest.Config) -> None:
     except (ServerError, HomeError) as error:
         raise pytest.UsageError(str(error)) from error
     if config.getoption("dist", "no") == "no":
-        _use(config, servers.session("main"), "main")
+        config.stash[SESSION] = servers.session("main")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Set up Django where tests run; after coverage began in this process, before they are read."""
+    config = session.config
+    if SESSION in config.stash:
+        os.environ |= environment.settings(config.stash[SESSION], _worker(config))
+        os.environ["DJANGO_SETTINGS_MODULE"] = "opitios.settings"
+        django.setup()
+        config.stash[blocking_manager_key].block()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -57,22 +70,12 @@ def _worker(config: pytest.Config) -> str:
     return str(getattr(config, "workerinput", {}).get("workerid", "main"))
 
 
-def _use(config: pytest.Config, session: services.Session, worker: str) -> None:
-    config.stash[SESSION] = session
-    os.environ |= environment.settings(session, worker)
-    os.environ["DJANGO_SETTINGS_MODULE"] = "opitios.settings"
-
-    import django  # noqa: PLC0415 - settings are read on import, and exist only now
-
-    django.setup()
-
-
 @pytest.fixture(scope="session")
 def django_db_setup(
     pytestconfig: pytest.Config, django_test_environment: None, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[None]:
     """Make this worker's database when the first test asks for it."""
-    from django.db import connections  # noqa: PLC0415 - Django is set up by pytest_configure
+    from django.db import connections  # noqa: PLC0415 - settings exist only now
 
     services.make_database(pytestconfig.stash[SESSION], _worker(pytestconfig))
     yield
@@ -88,7 +91,7 @@ def _django_db_helper(django_db_setup: None, django_db_blocker: DjangoDbBlocker)
 
     Replaces pytest-django's, whose TRUNCATE the journal refuses and whose rollback hides the races.
     """
-    from django.db import connections  # noqa: PLC0415 - Django is set up by pytest_configure
+    from django.db import connections  # noqa: PLC0415 - settings exist only now
 
     with django_db_blocker.unblock():
         yield

@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 from django.http import HttpResponse
@@ -16,9 +17,9 @@ from opitios.broker.errors import BrokerError
 from opitios.core import clock, database
 from opitios.core.errors import Problem, Reason
 from opitios.core.http import answer, bad_parameter, problem_answer, query_of, read_body
-from trading import orders, queries, reconciler, shapes
+from trading import orders, queries, reconciler, schema, shapes
 from trading.commands import SIDES, read_stock_order
-from trading.orders import Accepted, Asked
+from trading.orders import Accepted, Asked, Canceled
 from trading.waiting import LONGEST, get_waits
 
 # The longest client_order_id (api.md §1); nothing longer names an order.
@@ -39,8 +40,12 @@ LIST_PARAMETERS = (
 class OrdersView(AccountView):
     """The orders of one account."""
 
-    permission = Permission.ACCOUNT_READ
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "GET": Permission.ACCOUNT_READ,
+        "DELETE": Permission.TRADE,
+    }
 
+    @schema.list_orders
     def get(self, request: Request, account_id: str) -> HttpResponse:
         """List orders, newest first; `status` is open, closed or all."""
         query = query_of(request, LIST_PARAMETERS)
@@ -62,12 +67,24 @@ class OrdersView(AccountView):
             raise bad_parameter("page_token", "unknown-token", str(error)) from error
         return answer(paged("orders", [shapes.order_json(row) for row in rows], token) | mark)
 
+    @schema.cancel_orders
+    def delete(self, request: Request, account_id: str) -> HttpResponse:
+        """Cancel every order that is not final: 207, with what DELETE of each would answer."""
+        query_of(request, ())
+        asked = _asked(request, None, None)
+        results = [
+            {"index": index, **_cancel_result(row, outcome, asked.request_id)}
+            for index, (row, outcome) in enumerate(orders.cancel_all(account_id, asked))
+        ]
+        return answer({"summary": _cancel_summary(results), "results": results}, status=207)
+
 
 class StockOrdersView(AccountView):
     """Where stock orders come in."""
 
     permission = Permission.TRADE
 
+    @schema.place_stock_order
     def post(self, request: Request, account_id: str) -> HttpResponse:
         """Store one order: 202, or with `Prefer: wait=N` the broker's verdict."""
         key = _idempotency_key(request)
@@ -91,17 +108,43 @@ class OrderView(AccountView):
         "DELETE": Permission.TRADE,
     }
 
+    @schema.read_order
     def get(self, request: Request, account_id: str, order_id: str) -> HttpResponse:
         """Read the order with its timeline, attempts and executions."""
         query_of(request, ())
         return answer(queries.order_detail(_order(account_id, order_id)))
 
+    @schema.cancel_order
     def delete(self, request: Request, account_id: str, order_id: str) -> HttpResponse:
         """Cancel: 200 if it was never sent, 202 if the broker is asked, 409 if it is final."""
         query_of(request, ())
         row = _order(account_id, order_id)
         canceled = orders.cancel_order(row, _asked(request, None, None))
-        return answer(shapes.order_json(canceled.row), status=200 if canceled.never_sent else 202)
+        return answer(shapes.order_json(canceled.row), status=_cancel_status(canceled))
+
+
+def _cancel_status(canceled: Canceled) -> HTTPStatus:
+    return HTTPStatus.OK if canceled.never_sent else HTTPStatus.ACCEPTED
+
+
+def _cancel_result(
+    row: Mapping[str, Any], outcome: Canceled | Problem, request_id: str
+) -> dict[str, Any]:
+    about = {
+        "account_id": row["account_id"],
+        "client_order_id": row["client_order_id"],
+        "order_id": str(row["id"]),
+    }
+    if isinstance(outcome, Problem):
+        return {**about, "status": outcome.status, "problem": outcome.body(request_id)}
+    return {**about, "status": _cancel_status(outcome), "order": shapes.order_json(outcome.row)}
+
+
+def _cancel_summary(results: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    statuses = [result["status"] for result in results]
+    canceled, asked = statuses.count(HTTPStatus.OK), statuses.count(HTTPStatus.ACCEPTED)
+    refused = len(results) - canceled - asked
+    return {"items": len(results), "canceled": canceled, "requested": asked, "refused": refused}
 
 
 class OrderByClientIdView(AccountView):
@@ -109,6 +152,7 @@ class OrderByClientIdView(AccountView):
 
     permission = Permission.ACCOUNT_READ
 
+    @schema.read_order_by_client_order_id
     def get(self, request: Request, account_id: str) -> HttpResponse:
         """Read the order with its timeline, attempts and executions."""
         query = query_of(request, ("client_order_id",))
@@ -126,6 +170,7 @@ class OrderEventsView(AccountView):
 
     permission = Permission.ACCOUNT_READ
 
+    @schema.list_order_events
     def get(self, request: Request, account_id: str, order_id: str) -> HttpResponse:
         """Read the order's journal entries, oldest first."""
         query_of(request, ())
@@ -140,6 +185,7 @@ class ReconciliationView(AccountView):
 
     permission = Permission.ACCOUNT_READ
 
+    @schema.read_reconciliation
     def get(self, request: Request, account_id: str) -> HttpResponse:
         """Compare the open orders now, changing nothing: a drift report."""
         query_of(request, ())
@@ -158,6 +204,7 @@ class FillsView(AccountView):
 
     permission = Permission.ACCOUNT_READ
 
+    @schema.list_fills
     def get(self, request: Request, account_id: str) -> HttpResponse:
         """List fills, newest first."""
         query = query_of(request, ("limit", "page_token"))

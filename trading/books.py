@@ -6,6 +6,7 @@ have a lane of their own (design.md §4).
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,6 +23,9 @@ class _Book:
     waiting: OrderedDict[UUID, Row] = field(default_factory=OrderedDict)
     flying: dict[UUID, str] = field(default_factory=dict)
     hold_until: float = 0.0
+    # Cancels to be asked for; one at a time, in a slot that no order takes.
+    cancels: OrderedDict[UUID, Row] = field(default_factory=OrderedDict)
+    is_canceling: bool = False
 
 
 def _place(item: tuple[UUID, Row]) -> tuple[datetime, UUID]:
@@ -53,14 +57,24 @@ class Books:
                 self._books[account_id].waiting = OrderedDict(sorted(waiting.items(), key=_place))
             return touched
 
-    def take(self, account_id: str, now: float) -> Row | None:
-        """Take the account's next order to send, if one may go now. `now` is monotonic seconds."""
+    def take(
+        self, account_id: str, now: float, admit: Callable[[], float] = lambda: 0.0
+    ) -> Row | None:
+        """Take the account's next order to send, if one may go now. `now` is monotonic seconds.
+
+        `admit` is asked last, for exactly one order: 0.0 lets it go, more holds the account so
+        many seconds.
+        """
         with self._lock:
             book = self._books.get(account_id)
             if book is None or not book.waiting or now < book.hold_until:
                 return None
             row = next(iter(book.waiting.values()))
             if len(book.flying) >= SUBMITS_AT_ONCE or row["symbol"] in book.flying.values():
+                return None
+            seconds = admit()
+            if seconds > 0:
+                book.hold_until = now + seconds
                 return None
             del book.waiting[row["id"]]
             book.flying[row["id"]] = row["symbol"]
@@ -86,6 +100,40 @@ class Books:
                 book = self._books.get(account_id)
                 if book is not None:
                     book.waiting.clear()
+                    book.cancels.clear()
+
+    def forget_late(self, now: datetime) -> None:
+        """Forget what waits and may not be sent any more: it is lapsed, not sent."""
+        with self._lock:
+            for book in self._books.values():
+                late = [key for key, row in book.waiting.items() if row["not_after"] <= now]
+                for key in late:
+                    del book.waiting[key]
+
+    # Cancels
+
+    def add_cancel(self, row: Row) -> None:
+        """Add an order the broker is to be asked to cancel."""
+        with self._lock:
+            self._books.setdefault(row["account_id"], _Book()).cancels[row["id"]] = row
+
+    def take_cancel(self, account_id: str) -> Row | None:
+        """Take the account's next cancel, if none is under way."""
+        with self._lock:
+            book = self._books.get(account_id)
+            if book is None or book.is_canceling or not book.cancels:
+                return None
+            book.is_canceling = True
+            return book.cancels.popitem(last=False)[1]
+
+    def cancel_landed(self, account_id: str) -> bool:
+        """Say that the cancel has its outcome; True if the account has another."""
+        with self._lock:
+            book = self._books[account_id]
+            book.is_canceling = False
+            return bool(book.cancels)
+
+    # What there is
 
     def is_flying(self, row: Row) -> bool:
         """Whether this desk is sending the order at the moment."""
@@ -109,7 +157,11 @@ class Books:
         with self._lock:
             return sum(len(book.flying) for book in self._books.values())
 
-    def with_work(self) -> list[str]:
-        """The accounts in which something waits."""
+    def with_work(self, now: float | None = None) -> list[str]:
+        """The accounts in which something waits, at `now` without those on hold."""
         with self._lock:
-            return [account_id for account_id, book in self._books.items() if book.waiting]
+            return [
+                account_id
+                for account_id, book in self._books.items()
+                if book.waiting and (now is None or now >= book.hold_until)
+            ]

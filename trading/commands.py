@@ -6,7 +6,7 @@ refuse (alpaca-wire.md §6, pitfall 18).
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,7 +14,7 @@ from typing import Any
 
 from opitios.core import clock, jsontext
 from opitios.core.errors import FieldError, Problem, Reason
-from trading.lifecycle import plain
+from trading.lifecycle import text_of
 
 # Our own ids begin so; a client's may not (api.md §1).
 OWN_PREFIX = "op1-"
@@ -25,14 +25,23 @@ SEND_WITHIN_OTHERS = timedelta(seconds=60)
 LONGEST_WAIT = timedelta(hours=24)
 
 SIDES = ("buy", "sell")
-TYPES = ("market", "limit")
+TYPES = ("market", "limit", "stop", "stop_limit", "trailing_stop")
+PRICES = ("limit_price", "stop_price", "trail_price", "trail_percent")
+# Which of them a type must have; of a trail, exactly one.
+PRICES_OF: Mapping[str, tuple[str, ...]] = {
+    "market": (),
+    "limit": ("limit_price",),
+    "stop": ("stop_price",),
+    "stop_limit": ("stop_price", "limit_price"),
+}
+TRAILS = ("trail_price", "trail_percent")
 TIMES_IN_FORCE = ("day", "gtc", "opg", "cls", "ioc", "fok")
 
-_SYMBOL = re.compile(r"[A-Z]{1,6}(\.[A-Z]{1,2})?")
+SYMBOL = re.compile(r"[A-Z]{1,6}(\.[A-Z]{1,2})?")
 # No sign, no exponent, no grouping, ASCII digits only: 12 before the point, 9 after it.
-_DECIMAL = re.compile(r"(0|[1-9][0-9]{0,11})(\.[0-9]{1,9})?")
-_CLIENT_ORDER_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_TAG_NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}")
+DECIMAL = re.compile(r"(0|[1-9][0-9]{0,11})(\.[0-9]{1,9})?")
+CLIENT_ORDER_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+TAG_NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 MAX_TAGS = 10
 MAX_TAG_VALUE = 128
@@ -48,14 +57,21 @@ class _Wrong(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class OrderCommand:
-    """One stock order as asked, validated. `not_after` None means the default of its type."""
+    """One stock order as asked, validated. `not_after` None means the default of its type.
+
+    Either `qty` (shares) or `notional` (USD) is set, and the prices of its type (PRICES_OF).
+    """
 
     symbol: str
     side: str
     type: str
     time_in_force: str
-    qty: Decimal
+    qty: Decimal | None = None
+    notional: Decimal | None = None
     limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    trail_price: Decimal | None = None
+    trail_percent: Decimal | None = None
     extended_hours: bool = False
     client_order_id: str | None = None
     tags: Mapping[str, str] | None = None
@@ -76,8 +92,9 @@ class OrderCommand:
             "side": self.side,
             "type": self.type,
             "time_in_force": self.time_in_force,
-            "qty": plain(self.qty),
-            "limit_price": None if self.limit_price is None else plain(self.limit_price),
+            "qty": text_of(self.qty),
+            "notional": text_of(self.notional),
+            **{name: text_of(getattr(self, name)) for name in PRICES},
             "extended_hours": self.extended_hours,
             "client_order_id": self.client_order_id,
             "tags": dict(self.tags or {}),
@@ -93,17 +110,17 @@ def read_stock_order(body: Mapping[str, Any], now: datetime) -> OrderCommand:
     """
     given = {name: value for name, value in body.items() if value is not None}
     errors = [
-        FieldError(name[:64], "unknown-field", "This field is not known.", tuple(_FIELDS))
+        FieldError(name[:64], "unknown-field", "This field is not known.", tuple(FIELDS))
         for name in given
-        if name not in _FIELDS
+        if name not in FIELDS
     ]
     values: dict[str, Any] = {}
     errors += [
-        FieldError(name, "required", f"{name} is required.") for name in _REQUIRED - given.keys()
+        FieldError(name, "required", f"{name} is required.") for name in REQUIRED - given.keys()
     ]
-    for name in _FIELDS.keys() & given.keys():
+    for name in FIELDS.keys() & given.keys():
         try:
-            values[name] = _FIELDS[name](given[name])
+            values[name] = FIELDS[name](given[name])
         except _Wrong as wrong:
             errors.append(FieldError(name, wrong.reason, wrong.message, wrong.allowed))
     errors += _together(values, given.keys(), now)
@@ -117,18 +134,44 @@ def read_stock_order(body: Mapping[str, Any], now: datetime) -> OrderCommand:
 
 def _together(values: Mapping[str, Any], given: Set[str], now: datetime) -> list[FieldError]:
     """Judge fields against each other and against the clock."""
-    errors = []
-    if values.get("type") == "limit" and "limit_price" not in given:
-        errors.append(FieldError("limit_price", "required", "A limit order needs a limit_price."))
-    if values.get("type") == "market" and "limit_price" in given:
-        errors.append(
-            FieldError("limit_price", "not-allowed", "A market order takes no limit_price.")
-        )
+    errors = [*_size_errors(given), *_price_errors(values.get("type"), given)]
     not_after = values.get("not_after")
     if not_after is not None and not now < not_after <= now + LONGEST_WAIT:
         message = "not_after must lie ahead, at most 24 hours."
         errors.append(FieldError("not_after", "out-of-range", message))
     return errors
+
+
+def _size_errors(given: Set[str]) -> Iterator[FieldError]:
+    if not given & {"qty", "notional"}:
+        yield FieldError("qty", "required", "qty or notional is required.")
+    elif {"qty", "notional"} <= given:
+        yield FieldError("notional", "not-allowed", "An order takes qty or notional, not both.")
+
+
+def _price_errors(kind: str | None, given: Set[str]) -> Iterator[FieldError]:
+    """Judge the prices of a type that is known; which values they may have is the broker's say."""
+    if kind is None:
+        return
+    needed = PRICES_OF.get(kind, ())
+    if kind == "trailing_stop":
+        needed = tuple(name for name in TRAILS if name in given)[:1]
+        if not needed:
+            message = "A trailing_stop order needs a trail_price or a trail_percent."
+            yield FieldError("trail_price", "required", message)
+            return
+    for name in needed:
+        if name not in given:
+            yield FieldError(name, "required", f"A {kind} order needs a {name}.")
+    for name in PRICES:
+        if name in given and name not in needed:
+            yield FieldError(name, "not-allowed", _not_taken(kind, name))
+
+
+def _not_taken(kind: str, name: str) -> str:
+    if kind == "trailing_stop" and name in TRAILS:
+        return "A trailing_stop order takes a trail_price or a trail_percent, not both."
+    return f"A {kind} order takes no {name}."
 
 
 def _text(value: Any) -> str:
@@ -138,13 +181,13 @@ def _text(value: Any) -> str:
 
 
 def _symbol(value: Any) -> str:
-    if _SYMBOL.fullmatch(text := _text(value)):
+    if SYMBOL.fullmatch(text := _text(value)):
         return text
     raise _Wrong("not-a-symbol", "A stock symbol is 1–6 capital letters, such as AAPL or BRK.B.")
 
 
 def _decimal(value: Any) -> Decimal:
-    if not isinstance(value, str) or not _DECIMAL.fullmatch(value):
+    if not isinstance(value, str) or not DECIMAL.fullmatch(value):
         raise _Wrong(
             "not-a-decimal",
             "This must be a decimal such as 10 or 187.25: ASCII digits, at most 12 before and 9 "
@@ -172,7 +215,7 @@ def _boolean(value: Any) -> bool:
 
 def _client_order_id(value: Any) -> str:
     text = _text(value)
-    if not _CLIENT_ORDER_ID.fullmatch(text):
+    if not CLIENT_ORDER_ID.fullmatch(text):
         raise _Wrong("malformed", "A client_order_id is 1–128 of A-Z a-z 0-9 . _ : -.")
     if text.startswith(OWN_PREFIX):
         raise _Wrong("reserved", f"A client_order_id may not begin with {OWN_PREFIX}.")
@@ -183,7 +226,7 @@ def _tags(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or len(value) > MAX_TAGS:
         raise _Wrong("not-tags", f"tags is an object of at most {MAX_TAGS} names and texts.")
     for name, text in value.items():
-        if not _TAG_NAME.fullmatch(name):
+        if not TAG_NAME.fullmatch(name):
             raise _Wrong("not-tags", "A tag's name is 1–32 of A-Z a-z 0-9 _ . -.")
         if len(_printable(text)) > MAX_TAG_VALUE:
             raise _Wrong("not-tags", f"A tag's text has at most {MAX_TAG_VALUE} characters.")
@@ -208,17 +251,18 @@ def _instant(value: Any) -> datetime:
     raise _Wrong("not-a-time", "This must be RFC 3339 with an offset: 2026-11-20T14:31:00Z.")
 
 
-_FIELDS: Mapping[str, Callable[[Any], Any]] = {
+FIELDS: Mapping[str, Callable[[Any], Any]] = {
     "symbol": _symbol,
     "side": _one_of(*SIDES),
     "type": _one_of(*TYPES),
     "time_in_force": _one_of(*TIMES_IN_FORCE),
     "qty": _decimal,
-    "limit_price": _decimal,
+    "notional": _decimal,
+    **dict.fromkeys(PRICES, _decimal),
     "extended_hours": _boolean,
     "order_class": _one_of("", "simple"),
     "client_order_id": _client_order_id,
     "tags": _tags,
     "not_after": _instant,
 }
-_REQUIRED = frozenset({"symbol", "side", "type", "time_in_force", "qty"})
+REQUIRED = frozenset({"symbol", "side", "type", "time_in_force"})

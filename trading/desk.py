@@ -11,7 +11,6 @@ import threading
 import uuid
 import zlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
@@ -22,11 +21,17 @@ from accounts.pool import Pool, PooledAccount
 from opitios.broker.alpaca.backoff import StreamState, StreamTimers
 from opitios.broker.alpaca.drains import Drains
 from opitios.broker.alpaca.streams import TradeUpdates
+from opitios.broker.budget import Lane
+from opitios.broker.errors import AccessDenied, BrokerError, NotSent
 from opitios.core import clock, database, failpoints
 from opitios.core.bus import Topic, get_bus
 from opitios.core.config import Config
 from trading import leases, queries, reconciler, sweeps, watch
 from trading.books import Books, Row
+from trading.carers import Carers
+from trading.keys import Keys
+from trading.pressure import Pressures
+from trading.resolver import Due, Resolver
 from trading.sender import Sender
 
 logger = structlog.get_logger("app")
@@ -35,7 +40,6 @@ logger = structlog.get_logger("app")
 DRAIN_SECONDS = 25.0
 # Orders read by one poll; what is left is read by the next.
 POLL_ROWS = 2000
-CARERS = 8
 
 Job = Callable[[], None]
 
@@ -55,15 +59,26 @@ class Desk:
         self.books = Books()
         self.leased: set[str] = set()
         self._surplus: set[str] = set()
-        self._sender = Sender(owner=self.owner, process=config.process, rests=self)
+        self._sender = Sender(
+            owner=self.owner,
+            process=config.process,
+            rests=self,
+            not_sent_rest=config.timers.not_sent_rest,
+        )
+        self.keys = Keys(owner=self.owner, timers=config.timers, pool=pool)
+        self._pressures = Pressures(self.owner)
         self._senders_wanted = config.desk_senders
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._cancels: dict[UUID, float] = {}
-        self._look_ups = sweeps.LookUps(config.timers)
-        self._woken = threading.Event()
-        self._wakes: queue.SimpleQueue[UUID] = queue.SimpleQueue()
+        # A worker does the look-ups; what it leaves undone is done here.
+        self._resolver = Resolver(
+            config.timers,
+            role="desk",
+            process=config.process,
+            overdue_seconds=config.timers.look_up_overdue,
+        )
         self._closing = threading.Event()
-        self._carers = ThreadPoolExecutor(CARERS, thread_name_prefix="carer")
+        self._carers = Carers()
         self._due: dict[str, float] = {}
         self._drains = Drains(workers=4, handle=self._on_message)
         self._streams = TradeUpdates(
@@ -93,7 +108,6 @@ class Desk:
     def stop(self) -> None:
         """End `run()`; safe in a signal handler."""
         self._closing.set()
-        self._woken.set()
 
     def _start_threads(self) -> None:
         self._drains.start()
@@ -112,8 +126,9 @@ class Desk:
             thread.join(max(0.0, until - clock.monotonic()))
         self._streams.stop()
         self._drains.stop()
-        self._carers.shutdown(wait=True, cancel_futures=True)
+        self._carers.close()
         leases.leave(self.owner)
+        database.release()
 
     # The loop
 
@@ -121,18 +136,18 @@ class Desk:
         try:
             if self._is_due("leases", self._timers.lease_renew):
                 self.hold_leases()
-            self.take_woken()
             if self._is_due("poll", self._timers.queue_poll):
                 self.poll()
             if self._is_due("sweep", self._timers.queue_poll * 5):
                 self.sweep()
+            if self._is_due("tell", self._timers.standing):
+                self._pressures.tell(self._owned())
         except DatabaseError as error:
             logger.warning("the desk cannot reach postgres", error=str(error))
             database.release()
         except Exception:
             logger.exception("the desk failed a round")
-        self._woken.wait(self._timers.queue_poll)
-        self._woken.clear()
+        self._closing.wait(self._timers.queue_poll)
 
     def _is_due(self, what: str, every: float) -> bool:
         """Whether it is time: at once the first time, spread over `every` the second, then each."""
@@ -152,6 +167,7 @@ class Desk:
         held = set(holding.accounts)
         lost, new = self.leased - held, held - self.leased
         self.leased = held
+        self.keys.own(held)
         # Another desk has joined: nothing new of the surplus is sent, and it goes when it is idle.
         self._surplus = set(sorted(held)[holding.share :])
         self.books.drop(lost)
@@ -169,8 +185,7 @@ class Desk:
 
     def _keep_streams(self) -> None:
         """Listen for every account we own with its present key, and for no other."""
-        found = (self._pool.get(account_id) for account_id in sorted(self.leased))
-        wanted = {account.account_id: account for account in found if account is not None}
+        wanted = {account.account_id: account for account in self._owned()}
         for account_id in self._listening.keys() - wanted.keys():
             self._streams.drop(account_id)
             del self._listening[account_id]
@@ -179,13 +194,13 @@ class Desk:
                 self._listening[account_id] = account.key_version
                 self._streams.listen(account_id, account.credentials, account.endpoint.stream_url)
 
-    def take_woken(self) -> None:
-        """Read the orders hints told of."""
-        ids: set[UUID] = set()
-        while not self._wakes.empty():
-            ids.add(self._wakes.get())
-        if ids:
-            self._dispatch(queries.orders_where("id = ANY(%s)", (list(ids),)))
+    def _owned(self) -> list[PooledAccount]:
+        found = (self._pool.get(account_id) for account_id in sorted(self.leased))
+        return [account for account in found if account is not None]
+
+    def take_woken(self, order_id: UUID) -> None:
+        """Read the order a hint told of, and go on with it."""
+        self._dispatch(queries.orders_where("id = %s", (order_id,)))
 
     def poll(self) -> None:
         """Read what waits for being sent or cancelled: what a lost hint was about is found here."""
@@ -196,12 +211,20 @@ class Desk:
             "NOT final AND cancel_requested_at IS NOT NULL LIMIT %s", (POLL_ROWS,)
         )
         self._dispatch(asked)
-        self._cancels = {row["id"]: self._cancels.get(row["id"], 0.0) for row in asked}
+        self._forget_cancels({row["id"] for row in asked})
+
+    def _forget_cancels(self, asked: set[UUID]) -> None:
+        # In place, and not before their time: a sender may have planned one since the read.
+        now = clock.monotonic()
+        for order_id, until in list(self._cancels.items()):
+            if order_id not in asked and until <= now:
+                self._cancels.pop(order_id, None)
 
     def _dispatch(self, rows: list[Row]) -> None:
         ours = [row for row in rows if row["account_id"] in self.leased]
         queued = [row for row in ours if row["status"] == "queued"]
-        for account_id in self.books.add(queued) | set(self.books.with_work()):
+        ready = self.books.with_work(clock.monotonic())
+        for account_id in self.books.add(queued) | set(ready):
             self._jobs.put(lambda account_id=account_id: self.send_next(account_id))  # type: ignore[misc]
         for row in ours:
             if row["cancel_requested_at"] and row["broker_order_id"] and not row["final"]:
@@ -211,7 +234,8 @@ class Desk:
         now = clock.monotonic()
         if now >= self._cancels.get(row["id"], 0.0):
             self._cancels[row["id"]] = now + self._timers.reconcile
-            self._jobs.put(lambda: self.cancel(row))
+            self.books.add_cancel(row)
+            self._jobs.put(lambda: self.cancel_next(row["account_id"]))
 
     # The senders
 
@@ -226,25 +250,41 @@ class Desk:
 
     def send_next(self, account_id: str) -> None:
         """Send an account's next order, if one may go, and look again after it."""
-        row = self.books.take(account_id, clock.monotonic())
+        account = self._pool.get(account_id)
+        if account is None or account_id not in self.leased or account_id in self._surplus:
+            return
+        row = self.books.take(account_id, clock.monotonic(), lambda: self.keys.admit(account))
         if row is None:
             return
         try:
-            account = self._pool.get(account_id)
-            may_send = account_id in self.leased and account_id not in self._surplus
-            if account is not None and may_send:
-                # While this one is under way, another of the account may go (four at once).
-                self._jobs.put(lambda: self.send_next(account_id))
-                self._sender.send(row, account)
+            # While this one is under way, another of the account may go (four at once).
+            self._jobs.put(lambda: self.send_next(account_id))
+            self._sender.send(row, account)
         finally:
+            account.guard.withdraw()
             if self.books.landed(row):
                 self._jobs.put(lambda: self.send_next(account_id))
 
+    def cancel_next(self, account_id: str) -> None:
+        """Ask for an account's next cancel, one at a time: they use a slot of their own."""
+        row = self.books.take_cancel(account_id)
+        if row is None:
+            return
+        try:
+            self.cancel(row)
+        finally:
+            if self.books.cancel_landed(account_id):
+                self._jobs.put(lambda: self.cancel_next(account_id))
+
     def cancel(self, row: Row) -> None:
-        """Ask the broker to cancel one order."""
+        """Ask the broker to cancel one order; where it may not be asked now, the wish is kept."""
         account = self._pool.get(row["account_id"])
-        if account is not None and not self._sender.cancel(row, account):
-            self._cancels[row["id"]] = clock.monotonic() + 1.0
+        if account is None:
+            return
+        seconds = self.keys.wait(account, Lane.CANCEL)
+        if seconds == 0.0 and self._sender.cancel(row, account):
+            return
+        self._cancels[row["id"]] = clock.monotonic() + (seconds or 1.0)
 
     def rest(self, account_id: str, seconds: float) -> None:
         """Send nothing of this account for so long (Sender asks)."""
@@ -252,7 +292,9 @@ class Desk:
 
     def suspect(self, account_id: str, why: str) -> None:
         """The broker refused this account's key (Sender asks)."""
-        watch.mark_suspect(account_id, why)
+        account = self._pool.get(account_id)
+        if account is not None:
+            self.keys.denied(account, why)
 
     # What is watched
 
@@ -260,18 +302,13 @@ class Desk:
         """Lapse what is late, look up what is unknown, and plan checks and comparisons."""
         leased = list(self.leased)
         sweeps.lapse_late(leased)
+        self.books.forget_late(clock.now())
         reconciler.complete_fills(leased)
-        lost = queries.orders_where(
-            "status IN ('submitting', 'unknown') AND account_id = ANY(%s)", (leased,)
-        )
-        sweeps.doubt_orphans(
-            [r for r in lost if r["status"] == "submitting" and self._is_abandoned(r)]
-        )
-        unknown = [row for row in lost if row["status"] == "unknown"]
-        self._look_ups.keep({row["id"] for row in unknown})
-        for row in unknown:
-            if self._look_ups.is_due(row, clock.monotonic()):
-                self._care(f"look-up {row['id']}", row["account_id"], self._look_up_job(row))
+        sending = queries.orders_where("status = 'submitting' AND account_id = ANY(%s)", (leased,))
+        sweeps.doubt_orphans([row for row in sending if self._is_abandoned(row)])
+        self._resolver.call_for_attention(leased)
+        for due in self._resolver.due(leased):
+            self._care(f"look-up {due.order_id}", due.account_id, self._look_up_job(due))
         self._plan_care()
 
     def _is_abandoned(self, row: Row) -> bool:
@@ -279,18 +316,24 @@ class Desk:
         age = (clock.now() - row["updated_at"]).total_seconds()
         return not self.books.is_flying(row) and age > self._timers.absent_after
 
-    def _look_up_job(self, row: Row) -> Callable[[PooledAccount], None]:
-        return lambda account: self._look_ups.look_up(row, account)
+    def _look_up_job(self, due: Due) -> Callable[[PooledAccount], object]:
+        return lambda account: self._resolver.resolve(due.order_id, account)
 
     def _plan_care(self) -> None:
-        for account_id in self.leased:
+        for account in self.keys.due():
+            self._care(f"check {account.account_id}", account.account_id, self._check)
+        for account in self._owned():
+            if self.keys.holds(account.account_id):
+                # Its key is in doubt: it is checked as `due` says, and nothing else is asked.
+                continue
+            account_id = account.account_id
             if self._is_due(f"check {account_id}", self._timers.account_check):
                 self._care(f"check {account_id}", account_id, self._check)
             if self._is_due(f"compare {account_id}", self._timers.reconcile):
                 self._care(f"compare {account_id}", account_id, self._compare)
 
     def _check(self, account: PooledAccount) -> None:
-        watch.check_account(account)
+        self.keys.check(account)
 
     def _compare(self, account: PooledAccount) -> None:
         # Without an open order there is nothing to compare; a quiet account costs no call.
@@ -298,27 +341,42 @@ class Desk:
             reconciler.compare(account)
             watch.note_reconciled(account.account_id)
 
-    def _care(self, what: str, account_id: str, job: Callable[[PooledAccount], None]) -> None:
+    def _care(self, what: str, account_id: str, job: Callable[[PooledAccount], object]) -> None:
         def run() -> None:
             account = self._pool.get(account_id)
             try:
                 if account is not None:
-                    job(account)
+                    self._carry_out(job, account)
             except Exception:
                 logger.exception("care failed", what=what, account_id=account_id)
             finally:
                 database.release()
 
         if not self._closing.is_set():
-            self._carers.submit(run)
+            self._carers.submit(account_id, what, run)
+
+    def _carry_out(self, job: Callable[[PooledAccount], object], account: PooledAccount) -> None:
+        """Do a job that asks the broker; what it could not learn now, its next turn will."""
+        try:
+            job(account)
+        except AccessDenied:
+            self.keys.denied(account, "the broker answered 401 to a read")
+        except BrokerError as error:
+            if not (isinstance(error, NotSent) and error.is_held_back):
+                logger.warning(
+                    "the broker could not be read",
+                    account_id=account.account_id,
+                    why=error.outcome,
+                )
 
     # Called from other threads
 
     def _on_wake(self, hint: dict[str, Any]) -> None:
         if hint["account_id"] in self.leased:
             failpoints.reach("wake-received")
-            self._wakes.put(UUID(hint["order_id"]))
-            self._woken.set()
+            # A sender takes it at once: the loop may be busy with its leases.
+            order_id = UUID(hint["order_id"])
+            self._jobs.put(lambda: self.take_woken(order_id))
 
     def _on_message(self, account_id: str, raw: bytes, received_at: float) -> None:
         try:
@@ -353,4 +411,5 @@ class Desk:
             "leases": len(self.leased),
             "queue": {"depth": self.books.depth()},
             "senders": {"busy": self.books.flying(), "max": len(self._threads)},
+            "accounts": self.keys.snapshot(),
         }

@@ -162,13 +162,19 @@ def end_unsent(row: Row) -> tuple[str, dict[str, Any]]:
     return f"order.{patch['status']}", {**patch, "final": True}
 
 
-def report(order_id: UUID, told: Report, cause: Cause) -> Row:
-    """Write what the broker said of an order (lifecycle.decide). Raises Contended, LookupError."""
+def report(order_id: UUID, told: Report, cause: Cause, *, seen: Row | None = None) -> Row:
+    """Write what the broker said of an order (lifecycle.decide).
+
+    `seen` is the row as the caller read it just now; without it, or where it moved, it is read.
+    Raises Contended, LookupError.
+    """
+    row = seen
     for _ in range(TRIES):
-        row = _require(order_id)
+        row = row or _require(order_id)
         new = _report_once(row, told, cause)
         if new is not None:
             return new
+        row = None
     raise Contended(str(order_id))
 
 

@@ -7,6 +7,7 @@ their nanoseconds.
 
 from typing import Any
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 
@@ -203,3 +204,47 @@ class Fill(models.Model):
 
     def __str__(self) -> str:
         return f"{self.qty} {self.symbol} at {self.price}"
+
+
+class Search(models.Model):
+    """The search for an order whose outcome is not known: one schedule for all who look it up.
+
+    Kept by order_change (begun, ended) and search_take (planned); it outlives every process. An
+    order that lapsed although it may have been sent is searched for a day more, ever more rarely.
+    """
+
+    order = models.OneToOneField(
+        Order, on_delete=models.PROTECT, primary_key=True, related_name="search"
+    )
+    account_id = models.CharField(max_length=64)
+    # Since when the order is unknown, or lapsed: no byte of it left after that.
+    began_at = models.DateTimeField()
+    # Null: it is over.
+    next_at = models.DateTimeField(null=True)
+    # Since it began: look-ups begun, and those the broker answered with 404.
+    looked_up = models.PositiveIntegerField()
+    not_found = models.PositiveIntegerField()
+    # How often the order was put back after being proven absent.
+    resent = models.PositiveIntegerField()
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["next_at"],
+                name="look_ups_to_do",
+                condition=models.Q(next_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.order_id} looked up {self.looked_up} times"
+
+
+class RecentLookUps(models.Model):
+    """When an account's look-ups of the last minute were, by all processes together."""
+
+    account_id = models.CharField(max_length=64, primary_key=True)
+    at = ArrayField(models.DateTimeField())
+
+    def __str__(self) -> str:
+        return f"{len(self.at)} look-ups of {self.account_id}"

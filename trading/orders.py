@@ -5,7 +5,7 @@ same key, appends the journal entry and stores the row. What is stored here is d
 the account's desk; nothing in this file talks to the broker.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,8 +19,9 @@ from accounts.journal import Actor
 from opitios.core import clock, database, failpoints, ids, jsontext
 from opitios.core.bus import Topic, get_bus
 from opitios.core.errors import Problem, Reason
-from trading import executions, lifecycle, shapes
-from trading.commands import OWN_PREFIX, OrderCommand
+from trading import executions, lifecycle, queries, shapes
+from trading.admission import get_admission
+from trading.commands import OWN_PREFIX, PRICES, OrderCommand
 from trading.executions import Cause
 from trading.models import Order
 
@@ -72,14 +73,16 @@ def place_order(
 ) -> Accepted:
     """Store one order, or find the one the same key stored before.
 
-    1. Write the entry that describes the order.
-    2. `order_accept`: store entry and row, or return the entry of the earlier order.
-    3. After the commit, wake the account's desk: a hint, the desk also polls.
-    Raises Problem: 409 client-order-id-used, 422 idempotency-mismatch, 503 where the database
-    cannot say.
+    1. Refuse what could not be sent in time, unless the key has its order already.
+    2. Write the entry that describes the order.
+    3. `order_accept`: store entry and row, or return the entry of the earlier order.
+    4. After the commit, wake the account's desk: a hint, the desk also polls.
+    Raises Problem: 409 client-order-id-used, 422 idempotency-mismatch, 429 would-lapse, 503
+    broker-unavailable and account-quarantined, 503 where the database cannot say.
     """
     order_id = ids.new_id()
     key = asked.idempotency_key or command.client_order_id
+    _require_admission(command, account_id, asked, key)
     fingerprint = command.fingerprint(method=asked.method, path=asked.path, subject=asked.subject)
     entry = _entry(command, order_id, account_id, environment, asked, key)
     private = _private(asked, key, fingerprint)
@@ -90,8 +93,22 @@ def place_order(
     body = shapes.accepted_json(told, seq=landed["seq"], recorded_at=landed["recorded_at"])
     accepted = Accepted(landed["order_id"], body, replayed=landed["order_id"] != order_id)
     if not accepted.replayed:
+        get_admission().count(account_id, landed["recorded_at"])
         _wake(account_id, order_id, entry, body)
     return accepted
+
+
+def _require_admission(
+    command: OrderCommand, account_id: str, asked: Asked, key: str | None
+) -> None:
+    received = asked.received_at
+    refusal = get_admission().refusal(account_id, command.deadline(received), received)
+    if refusal is None:
+        return
+    named = {"key": key, "client_order_id": command.client_order_id}
+    # A replay gets the answer it got before: its order is stored, whatever the broker does now.
+    if not queries.is_stored(account_id, subject=asked.subject, **named):
+        raise refusal
 
 
 def _wake(
@@ -135,7 +152,8 @@ def _entry(
         "type": command.type,
         "side": command.side,
         "qty": shapes.written(command.qty),
-        "limit_price": shapes.written(command.limit_price),
+        "notional": shapes.written(command.notional),
+        **{name: shapes.written(getattr(command, name)) for name in PRICES},
         "time_in_force": command.time_in_force,
         "extended_hours": command.extended_hours,
         "filled_qty": "0",
@@ -252,15 +270,42 @@ def cancel_order(row: Mapping[str, Any], asked: Asked) -> Canceled:
     """Cancel an order that was never sent, or ask the account's desk to cancel it at the broker.
 
     Asked while it is being sent or looked up, the cancel is kept and done after resolution.
-    Raises Problem 409 order-final.
+    Raises Problem 409 order-final, 503 account-quarantined and, where the order never held still,
+    unavailable.
     """
     cause = Cause(asked.actor, request=asked.as_json())
-    new = executions.change_by(row["id"], _decide_cancel, cause)
+    try:
+        new = executions.change_by(row["id"], _decide_cancel, cause)
+    except executions.Contended as error:
+        raise Problem(
+            Reason.UNAVAILABLE,
+            "The order is changing at this moment; nothing was asked.",
+            account_id=row["account_id"],
+            order_id=str(row["id"]),
+        ) from error
     never_sent = new["reason"] == Reason.CANCELED_BEFORE_SEND.slug
     if not new["final"]:
         hint = {"account_id": new["account_id"], "order_id": str(new["id"])}
         get_bus().publish((Topic.WAKE, hint))
     return Canceled(new, never_sent)
+
+
+# What was never sent goes first: while it waits it can still be kept from the broker.
+_TO_CANCEL = "account_id = %s AND NOT final ORDER BY status <> 'queued', created_at, id"
+
+
+def cancel_all(
+    account_id: str, asked: Asked
+) -> Iterator[tuple[Mapping[str, Any], Canceled | Problem]]:
+    """Cancel every order of an account that is not final, each by itself; what came of each.
+
+    An order is refused alone: one that got final meanwhile keeps no other from being cancelled.
+    """
+    for row in queries.orders_where(_TO_CANCEL, (account_id,)):
+        try:
+            yield row, cancel_order(row, asked)
+        except Problem as problem:
+            yield row, problem
 
 
 def _decide_cancel(row: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
@@ -275,6 +320,8 @@ def _decide_cancel(row: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
         return executions.end_unsent(row)
     if row["cancel_requested_at"] is not None:
         return None
+    if (refusal := get_admission().key_refusal(row["account_id"])) is not None:
+        raise refusal
     patch: dict[str, Any] = {"cancel_requested_at": clock.now()}
     if row["status"] not in lifecycle.OURS:
         patch["status"] = "pending_cancel"

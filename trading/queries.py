@@ -59,6 +59,18 @@ def find_by_client_order_id(account_id: str, client_order_id: str) -> dict[str, 
     return found[0] if found else None
 
 
+def is_stored(
+    account_id: str, *, subject: str, key: str | None, client_order_id: str | None
+) -> bool:
+    """Whether an order of this key, or of this client_order_id, is there already."""
+    found = database.row(
+        "SELECT 1 FROM trading_order WHERE account_id = %s AND (client_order_id = %s"
+        " OR (subject = %s AND idempotency_key = %s)) LIMIT 1",
+        (account_id, client_order_id, subject, key),
+    )
+    return found is not None
+
+
 class BadToken(ValueError):
     """A page_token that this API never gave."""
 

@@ -5,10 +5,9 @@ a restored database has lost, is mirrored: shown and followed like any other, ne
 trade (C34).
 """
 
-from collections.abc import Mapping
+import dataclasses
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any
 
 import structlog
 
@@ -46,29 +45,26 @@ def take_update(account: PooledAccount, update: TradeUpdate) -> Row:
         "event_id": update.event_id,
         "raw_sha256": update.raw_sha256,
     }
-    return _take(account, told, facts, at=update.at, note=None)
+    return _take(account, told, Cause(journal.system("desk"), update.at, facts))
 
 
-def take_answer(account: PooledAccount, answer: Answer, note: str) -> Row:
-    """Write what one order is, as a read of ours was answered. Raises executions.Contended."""
+def take_answer(account: PooledAccount, answer: Answer, note: str, *, role: str = "desk") -> Row:
+    """Write what one order is, as a read of ours was answered. Raises executions.Contended.
+
+    role: what the journal calls the process that read it.
+    """
     failpoints.reach("read-before-save")
     at = answer.body.get("updated_at")
-    return _take(account, Report(order=answer.body), facts_of(answer), at=at, note=note)
+    cause = Cause(journal.system(role), at, facts_of(answer), note=note)
+    return _take(account, Report(order=answer.body), cause)
 
 
-def _take(
-    account: PooledAccount,
-    told: Report,
-    facts: Mapping[str, Any],
-    *,
-    at: str | None,
-    note: str | None,
-) -> Row:
+def _take(account: PooledAccount, told: Report, cause: Cause) -> Row:
     row = queries.find_by_client_order_id(account.account_id, str(told.order["client_order_id"]))
     if row is None:
-        row = _mirror(account, told, Cause(journal.system("desk"), at, facts, note=note))
-    cause = Cause(journal.system("desk", row["principal"]), at, facts, note=note)
-    return executions.report(row["id"], told, cause)
+        row = _mirror(account, told, cause)
+    actor = dataclasses.replace(cause.actor, on_behalf_of=row["principal"])
+    return executions.report(row["id"], told, dataclasses.replace(cause, actor=actor), seen=row)
 
 
 def _mirror(account: PooledAccount, told: Report, cause: Cause) -> Row:

@@ -1,6 +1,6 @@
 """One order to the broker and back: claim, send, classify, write the outcome.
 
-The policy is in the types of opitios.broker.errors: each is named by the permitted next step.
+What an ending means is decided in trading.outcomes; here it is written, and acted on.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,11 +10,11 @@ import structlog
 
 from accounts import journal
 from accounts.pool import PooledAccount
+from opitios.broker.budget import Lane
 from opitios.broker.errors import (
     AccessDenied,
     BrokerError,
     NotSent,
-    OutcomeUnknown,
     Refused,
     Throttled,
 )
@@ -24,13 +24,13 @@ from opitios.core.errors import BrokerRefusal
 from trading import executions, lifecycle
 from trading.executions import Cause, Claimed, Row, facts_of
 from trading.lifecycle import Report
+from trading.outcomes import REJECTED, Next, Verdict, classify
 
 logger = structlog.get_logger("app")
 
-# Seconds an account rests where the broker did not say how long (alpaca-wire.md §4).
-THROTTLED_REST = 5.0
-# Nothing left this process: the network is tried again soon, the deadline bounds how often.
-NOT_SENT_REST = 0.5
+# Nothing left this process: the network is tried again after so many seconds; the breaker and the
+# deadline bound how often.
+NOT_SENT_REST = 0.25
 
 _SENT_FIELDS = (
     "symbol", "qty", "notional", "side", "type", "time_in_force", "limit_price", "stop_price",
@@ -57,87 +57,79 @@ class Rests(Protocol):
 class Sender:
     """Sends claimed orders of this process's accounts."""
 
-    def __init__(self, *, owner: str, process: str, rests: Rests) -> None:
+    def __init__(
+        self, *, owner: str, process: str, rests: Rests, not_sent_rest: float = NOT_SENT_REST
+    ) -> None:
         self._owner, self._process, self._rests = owner, process, rests
+        self._not_sent_rest = not_sent_rest
 
     def send(self, row: Row, account: PooledAccount) -> None:
         """Claim and send one queued order, and write how it ended.
 
         1. Claim; from its commit on bytes may leave (law 4).
         2. Call the broker, holding no database connection (law 5).
-        3. Write the outcome: the broker's word, rejected, queued again, or unknown.
+        3. Write the outcome (trading.outcomes): the broker's word, rejected, queued again, unknown.
         """
         claimed = executions.claim(row, owner=self._owner, process=self._process)
         if claimed is None:
             return
         database.release()
         started = clock.monotonic()
+        said: Answer | BrokerError
         try:
-            answer = account.trading.submit_order(_wire(claimed.row))
+            said = account.trading.submit_order(_wire(claimed.row))
         except BrokerError as error:
-            self._failed(claimed, error, (clock.monotonic() - started) * 1000)
-            return
-        self._answered(claimed, answer)
+            said = error
+            said.ms = (clock.monotonic() - started) * 1000
+        if isinstance(said, Throttled | NotSent):
+            self._rest(account, said)
+        self._ended(claimed, said)
+
+    def _rest(self, account: PooledAccount, error: Throttled | NotSent) -> None:
+        # After a 429 the guard knows how long: the broker's word, or ours where it said nothing.
+        seconds = account.guard.wait(Lane.SUBMIT)
+        if isinstance(error, NotSent):
+            seconds = error.retry_after_seconds or self._not_sent_rest
+        self._rests.rest(account.account_id, seconds)
+
+    def _ended(self, claimed: Claimed, said: Answer | BrokerError) -> None:
+        verdict = classify(said, claimed.row["client_order_id"])
+        if isinstance(said, Answer) and verdict.next is Next.NOTHING:
+            self._answered(claimed, said)
+        elif isinstance(said, Refused | AccessDenied) and verdict.status == REJECTED:
+            self._rejected(claimed, said, verdict)
+        elif isinstance(said, Throttled | NotSent):
+            self._queued_again(claimed, said)
+        else:
+            self._unknown(claimed, facts_of(said), verdict)
+        self._attempt_ended(claimed, verdict.outcome, said.ms, facts_of(said))
 
     def _answered(self, claimed: Claimed, answer: Answer) -> None:
         failpoints.reach("answer-before-save")
-        row, facts = claimed.row, facts_of(answer)
-        if not is_ours(answer.body, row):
-            self._unknown(claimed, facts, "the answer describes another order")
-            self._attempt_ended(claimed, "wrong-id", answer.ms, facts)
-            return
-        told = Report(order=answer.body)
-        executions.report(row["id"], told, _cause(row, facts, answer.body.get("updated_at")))
+        row, told = claimed.row, Report(order=answer.body)
+        cause = _cause(row, facts_of(answer), answer.body.get("updated_at"))
+        executions.report(row["id"], told, cause, seen=row)
         failpoints.reach("answer-after-save")
-        self._attempt_ended(claimed, "accepted", answer.ms, facts)
 
-    def _failed(self, claimed: Claimed, error: BrokerError, ms: float) -> None:
-        facts = facts_of(error)
-        match error:
-            case Refused() if error.is_duplicate_client_order_id:
-                # It is at the broker already: the look-up adopts it (alpaca-wire.md §6, 2).
-                self._unknown(claimed, facts, "the broker knows this client_order_id already")
-                outcome = "duplicate"
-            case Refused() | AccessDenied():
-                self._rejected(claimed, error, facts)
-                outcome = "rejected"
-            case Throttled() | NotSent():
-                self._queued_again(claimed, error, facts)
-                outcome = error.outcome
-            case OutcomeUnknown():
-                self._unknown(claimed, facts, error.reason)
-                outcome = error.reason
-            case _:
-                raise error
-        self._attempt_ended(claimed, outcome, ms, facts)
-
-    def _rejected(
-        self, claimed: Claimed, error: Refused | AccessDenied, facts: Mapping[str, Any]
-    ) -> None:
+    def _rejected(self, claimed: Claimed, error: Refused | AccessDenied, verdict: Verdict) -> None:
         refusal = refusal_of(error)
         patch = {
-            "status": "rejected",
+            "status": verdict.status,
             "final": True,
             "reason": refusal.slug,
             "refusal": {**refusal.as_json(), "code": refusal.code, "message": refusal.message},
             "failed_at": clock.rfc3339(clock.now()),
         }
-        self._write(claimed, "order.rejected", patch, facts)
-        if isinstance(error, AccessDenied):
+        self._write(claimed, "order.rejected", patch, facts_of(error))
+        if verdict.next is Next.SUSPECT:
             self._rests.suspect(claimed.row["account_id"], "the broker answered 401 to an order")
 
-    def _queued_again(
-        self, claimed: Claimed, error: Throttled | NotSent, facts: Mapping[str, Any]
-    ) -> None:
-        rest = NOT_SENT_REST
-        if isinstance(error, Throttled):
-            rest = error.retry_after_seconds or THROTTLED_REST
-        self._rests.rest(claimed.row["account_id"], rest)
-        self._decided(claimed, _put_back, facts, error.message)
+    def _queued_again(self, claimed: Claimed, error: Throttled | NotSent) -> None:
+        self._decided(claimed, _put_back, facts_of(error), error.message)
 
-    def _unknown(self, claimed: Claimed, facts: Mapping[str, Any], why: str) -> None:
-        patch = {"status": lifecycle.UNKNOWN, "ambiguous": True}
-        self._write(claimed, "order.unknown", patch, facts, why)
+    def _unknown(self, claimed: Claimed, facts: Mapping[str, Any], verdict: Verdict) -> None:
+        patch = {"status": verdict.status, "ambiguous": verdict.ambiguous}
+        self._write(claimed, "order.unknown", patch, facts, verdict.note)
 
     def _write(
         self,
@@ -175,10 +167,13 @@ class Sender:
             failpoints.reach("cancel-after-call")
             outcome, done = "accepted", True
         except Refused:
-            self._read_again(row, account)
-            outcome, done = "refused", True
+            outcome, done = "refused", self._read_again(row, account)
         except BrokerError as error:
+            if isinstance(error, NotSent) and error.is_held_back:
+                return False
             outcome, done = error.outcome, False
+            if isinstance(error, AccessDenied):
+                self._rests.suspect(account.account_id, "the broker answered 401 to a cancel")
         executions.attempt_made(
             row["id"],
             "cancel",
@@ -188,13 +183,18 @@ class Sender:
         )
         return done
 
-    def _read_again(self, row: Row, account: PooledAccount) -> None:
+    def _read_again(self, row: Row, account: PooledAccount) -> bool:
         # "Already filled" is a race and no error; the order itself tells (alpaca-wire.md §6, 12).
-        answer = account.trading.order(row["broker_order_id"])
+        try:
+            answer = account.trading.order(row["broker_order_id"])
+        except BrokerError:
+            # Nothing was learnt; the cancel is asked again and ends here again.
+            return False
         status = str(answer.body["status"])
         event = None if lifecycle.is_final(status) else "order_cancel_rejected"
         told = Report(order=answer.body, event=event)
         executions.report(row["id"], told, _cause(row, facts_of(answer), None))
+        return True
 
 
 def _put_back(row: Row) -> tuple[str, Mapping[str, Any]]:
@@ -219,16 +219,6 @@ def refusal_of(error: Refused | AccessDenied) -> BrokerRefusal:
 def _wire(row: Row) -> dict[str, Any]:
     order = {key: row[key] for key in _SENT_FIELDS if row[key] is not None}
     return {**order, "extended_hours": True} if row["extended_hours"] else order
-
-
-def is_ours(body: Any, row: Row) -> bool:
-    """Say whether a broker's answer describes this order, and in full."""
-    return (
-        isinstance(body, dict)
-        and body.get("client_order_id") == row["client_order_id"]
-        and isinstance(body.get("id"), str)
-        and isinstance(body.get("status"), str)
-    )
 
 
 def _cause(

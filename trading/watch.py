@@ -5,36 +5,42 @@ What is seen lands in the account's state row, which every other process reads (
 
 import dataclasses
 from datetime import datetime
-from typing import Any
 
 import orjson
 import structlog
+from django.db import transaction
 
+from accounts import journal
 from accounts.models import AccountState
 from accounts.pool import PooledAccount
 from opitios.broker.alpaca.wire import TradeUpdate, Unreadable, decode_trade_update
-from opitios.broker.errors import AccessDenied, BrokerError
-from opitios.core import clock, failpoints, jsontext
+from opitios.broker.errors import AccessDenied, BrokerError, NotSent
+from opitios.core import clock, database, failpoints, jsontext
 from trading import reports
 
 logger = structlog.get_logger("app")
 
 
-def check_account(account: PooledAccount) -> str:
-    """Read the account at the broker and store what was seen; returns the account's state."""
+def check_account(account: PooledAccount, owner: str | None = None) -> str:
+    """Read the account at the broker and store what was seen; returns the account's state.
+
+    `owner` is the desk that holds the account's lease; without the lease it changes no state.
+    """
     try:
         answer = account.trading.account()
     except AccessDenied:
-        mark_suspect(account.account_id, "the broker answered 401 to the account check")
+        mark_suspect(account.account_id, "the broker answered 401 to the account check", owner)
         return AccountState.State.SUSPECT
-    except BrokerError as error:
-        # The key is not in doubt: the last good picture stays, with its age.
-        logger.warning("account check failed", account_id=account.account_id, why=error.outcome)
+    except NotSent as error:
+        if not error.is_held_back:
+            _log_failure(account, error)
         return AccountState.State.WARMING
-    _store(
-        account.account_id,
-        AccountState.State.READY,
-        None,
+    except BrokerError as error:
+        _log_failure(account, error)
+        return AccountState.State.WARMING
+    database.release()
+    set_state(account.account_id, AccountState.State.READY, None, owner)
+    AccountState.objects.filter(account_id=account.account_id).update(
         checked_at=clock.now(),
         check_ms=round(answer.ms, 3),
         # Numbers with a fraction become texts, which the column can keep.
@@ -44,16 +50,63 @@ def check_account(account: PooledAccount) -> str:
     return AccountState.State.READY
 
 
-def mark_suspect(account_id: str, why: str) -> None:
-    """The broker refused this account's key once."""
-    _store(account_id, AccountState.State.SUSPECT, why)
+def _log_failure(account: PooledAccount, error: BrokerError) -> None:
+    # The key is not in doubt: the last good picture stays, with its age.
+    logger.warning("account check failed", account_id=account.account_id, why=error.outcome)
 
 
-def _store(account_id: str, state: str, reason: str | None, **seen: Any) -> None:
-    rows = AccountState.objects.filter(account_id=account_id)
-    rows.exclude(state=state).update(state=state, state_reason=reason, state_since=clock.now())
-    if seen:
-        rows.update(**seen)
+def mark_suspect(account_id: str, why: str, owner: str | None = None) -> None:
+    """The broker refused this account's key; one in quarantine stays there."""
+    set_state(account_id, AccountState.State.SUSPECT, why, owner, unless=_QUARANTINED)
+
+
+_QUARANTINED = AccountState.State.QUARANTINED
+
+_MOVE = """
+UPDATE accounts_accountstate s SET state = %(state)s, state_reason = %(why)s,
+    state_since = clock_timestamp(), told_at = clock_timestamp()
+FROM (SELECT account_id, state FROM accounts_accountstate
+      WHERE account_id = %(account)s FOR UPDATE) before
+WHERE s.account_id = before.account_id AND NOT before.state = ANY(%(keep)s)
+    AND (%(owner)s::text IS NULL OR EXISTS (SELECT 1 FROM accounts_lease l
+        WHERE l.account_id = %(account)s AND l.owner = %(owner)s
+        AND l.expires_at > clock_timestamp()))
+RETURNING before.state AS before
+"""
+
+
+def set_state(
+    account_id: str, state: str, why: str | None, owner: str | None, *, unless: str | None = None
+) -> bool:
+    """Move an account's state; True if it moved. `unless`: a state it does not leave.
+
+    1. Change the row, if the desk still owns the account.
+    2. Into quarantine and out of it: an entry in the account's journal (api.md §8).
+    """
+    keep = [state, AccountState.State.DISABLED] + ([unless] if unless else [])
+    about = {"account": account_id, "state": state, "why": why, "owner": owner, "keep": keep}
+    with transaction.atomic():
+        moved = database.row(_MOVE, about)
+        if moved is not None and _QUARANTINED in {state, moved["before"]}:
+            kind = "account.quarantined" if state == _QUARANTINED else "account.released"
+            entry = journal.body(
+                actor=journal.system("desk"),
+                note=why,
+                before={"state": moved["before"]},
+                after={"state": state},
+            )
+            journal.append(account_id, kind, entry)
+    return moved is not None
+
+
+def doubted(account_ids: list[str]) -> dict[str, str]:
+    """Which of these accounts were suspect or in quarantine when their desk last wrote."""
+    found = database.rows(
+        "SELECT account_id, state FROM accounts_accountstate"
+        " WHERE state IN ('suspect', 'quarantined') AND account_id = ANY(%s)",
+        (account_ids,),
+    )
+    return {row["account_id"]: row["state"] for row in found}
 
 
 def note_stream(account_id: str, state: str) -> None:

@@ -48,10 +48,15 @@ class Outcome(StrEnum):
 
 
 class Breaker:
-    """Safe to use from any thread; times are monotonic seconds."""
+    """Safe to use from any thread; times are monotonic seconds.
 
-    def __init__(self, timers: BreakerTimers | None = None) -> None:
+    by_ambiguous: whether five ambiguous outcomes open it. Not a host's: five of a thousand accounts
+    say nothing about it.
+    """
+
+    def __init__(self, timers: BreakerTimers | None = None, *, by_ambiguous: bool = True) -> None:
         self._timers = timers or BreakerTimers()
+        self._by_ambiguous = by_ambiguous
         self._lock = threading.Lock()
         self._calls: deque[tuple[float, bool]] = deque()
         self._failed = 0
@@ -139,7 +144,7 @@ class Breaker:
         bad = outcome in {Outcome.FAILED, Outcome.AMBIGUOUS}
         self._calls.append((now, bad))
         self._failed += bad
-        if outcome is Outcome.AMBIGUOUS:
+        if outcome is Outcome.AMBIGUOUS and self._by_ambiguous:
             self._ambiguous.append(now)
         self._forget(now)
         total = len(self._calls)

@@ -32,7 +32,7 @@ class Host:
 
     def __init__(self, origin: str, timers: BreakerTimers) -> None:
         self.origin = origin
-        self.breaker = Breaker(timers)
+        self.breaker = Breaker(timers, by_ambiguous=False)
         self._calls: deque[tuple[float, float, bool]] = deque(maxlen=CALLS_KEPT)
         self._last_success: float | None = None
         self._lock = threading.Lock()

@@ -151,11 +151,16 @@ class Listener(threading.Thread):
         self.join(timeout=3)
 
 
+def namespace() -> str:
+    """Name this gateway among those that share one Redis.
+
+    One gateway is one database: its name and place tell them apart.
+    """
+    place = get_config().database_url.get_secret_value().rpartition("@")[2]
+    return hashlib.sha256(place.encode()).hexdigest()[:12]
+
+
 @lru_cache(maxsize=1)
 def get_bus() -> Bus:
     """The bus of this process."""
-    config = get_config()
-    # One gateway is one database: its name and place keep the channels of two gateways apart.
-    place = config.database_url.get_secret_value().rpartition("@")[2]
-    namespace = hashlib.sha256(place.encode()).hexdigest()[:12]
-    return Bus(config.redis_url.get_secret_value(), namespace=namespace)
+    return Bus(get_config().redis_url.get_secret_value(), namespace=namespace())

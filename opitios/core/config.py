@@ -57,6 +57,12 @@ class Timers(BaseModel):
     reconcile: float = 15.0
     # Three look-ups over this long must find nothing before an order counts as absent.
     absent_after: float = 30.0
+    # A desk does a look-up that is overdue for so long: then no worker does it.
+    look_up_overdue: float = 2.0
+    # design.md §4: an order unknown for so long needs a person's attention.
+    attention_after: float = 600.0
+    # How often a worker sends itself a task; it ends when three in a row do not arrive.
+    canary: float = 10.0
     # api.md §7: each process writes its pool row each 5 s.
     pool_row: float = 5.0
     # How often a desk tells the other processes what holds an account's orders back.

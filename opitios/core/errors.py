@@ -152,6 +152,14 @@ class Reason(Enum):
         "Wait for Retry-After seconds.",
         "same_key",
     )
+    WOULD_LAPSE = Ruling(
+        "would-lapse",
+        429,
+        2,
+        "Would lapse before it could be sent",
+        "Wait for Retry-After seconds, or give it a later not_after; nothing was stored.",
+        "same_key",
+    )
     UNAVAILABLE = Ruling(
         "storage-unavailable",
         503,
@@ -177,11 +185,11 @@ class Reason(Enum):
         "Try again after Retry-After seconds.",
         "same_key",
     )
-    ACCOUNT_UNAVAILABLE = Ruling(
-        "account-unavailable",
+    ACCOUNT_QUARANTINED = Ruling(
+        "account-quarantined",
         503,
         4,
-        "Account unavailable",
+        "Account quarantined",
         "The broker refuses this account's key: replace it, or wait until it is released.",
         "same_key",
     )
@@ -224,6 +232,14 @@ class Reason(Enum):
         3,
         "Missing at the broker",
         "The broker acknowledged this order and no longer knows it: the operator was alarmed.",
+        "never",
+    )
+    NEEDS_ATTENTION = Ruling(
+        "needs-attention",
+        503,
+        5,
+        "Outcome unknown for long",
+        "Do not send it again: it is still looked up, and the operator was alarmed.",
         "never",
     )
     LATE_ARRIVAL = Ruling(
@@ -320,12 +336,13 @@ class Problem(Exception):
 
 
 # Alpaca's codes and words with a name of their own; anything else is `rejected-by-broker`.
-_BROKER_SLUGS = (
+_BROKER_WORDS = (
     ("insufficient buying power", "insufficient-buying-power", "Insufficient buying power"),
     ("insufficient qty", "insufficient-qty", "Insufficient quantity"),
     ("wash trade", "wash-trade", "Potential wash trade"),
     ("not found", "asset-not-found", "Asset not found"),
 )
+BROKER_SLUGS = frozenset(slug for _, slug, _ in _BROKER_WORDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +366,7 @@ class BrokerRefusal:
         return self._named()[1]
 
     def _named(self) -> tuple[str, str]:
-        for words, slug, title in _BROKER_SLUGS:
+        for words, slug, title in _BROKER_WORDS:
             if words in self.message:
                 return slug, title
         return Reason.REJECTED.value.slug, Reason.REJECTED.value.title

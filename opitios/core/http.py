@@ -181,12 +181,9 @@ class ApiView(APIView):
         self.perform_authentication(request)
         self.check_permissions(request)
 
-    def finalize_response(
-        self, request: Request, response: Any, *args: Any, **kwargs: Any
-    ) -> HttpResponse:
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Let the answer go as it was made: it is rendered already."""
-        made: HttpResponse = response
-        return made
+        return response
 
     @property
     def default_response_headers(self) -> dict[str, str]:

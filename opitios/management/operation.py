@@ -79,13 +79,24 @@ class Operation:
     def clean(self, server_url: str | None) -> int:
         """End the run and delete its data, on the operator's own Postgres too where it is named."""
         self.down()
+        names = roles.Names.of(self._run.key)
         if server_url:
-            roles.drop(server_url, roles.Names.of(self._run.key))
+            roles.drop(server_url, names)
+        elif self._was_elsewhere():
+            self._console.print(
+                f"The database {names.database} stays on your server: "
+                "`DATABASE_URL=… make clean` deletes it too."
+            )
         homes.remove(self._run.path, key=self._run.key)
         if self._run.path.exists():
             shutil.rmtree(self._run.path)
         self._console.print("Deleted the data of this clone.")
         return DONE
+
+    def _was_elsewhere(self) -> bool:
+        """Whether the last run used a Postgres that is not ours to delete."""
+        url = read_env(self._run.settings).get("DATABASE_URL", "")
+        return bool(url) and "?host=" not in url
 
     def _start_behind(self) -> int:
         self._run.state.unlink(missing_ok=True)
@@ -126,10 +137,11 @@ class Operation:
         pid = self._run.supervisor()
         if pid is not None and (process is None or pid == process.pid):
             self._end(pid)
-        failed = state is not None and state.phase == FAILED
-        logs = [Path(log) for log in state.logs] if state and failed else []
-        why = state.detail if state and failed else "the supervisor ended"
-        screen.failure(self._console, why, logs or [self._run.log("supervisor")])
+        if state is not None and state.phase == FAILED:
+            screen.failure(self._console, state.detail, map(Path, state.logs))
+        else:
+            log = self._run.log("supervisor")
+            screen.failure(self._console, "the supervisor ended", [log])
         return FAILED_CODE
 
     def _renew(self, asked: Asked) -> int:

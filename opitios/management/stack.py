@@ -27,6 +27,13 @@ _NOT_INHERITED = frozenset(
     }
 )
 
+_CELERY = ("-m", "celery", "-A", "opitios", "--quiet")
+# Look-ups wait for the broker, so a few threads suffice; the rest is talk between workers.
+_WORKER = (
+    *("--pool", "threads", "--concurrency", "4"),
+    *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+)
+
 _TRADER = "market_data,account_read,trade"
 _EVERY_PERMISSION = f"{_TRADER},monitor,operator,admin"
 
@@ -193,6 +200,17 @@ class Stack:
             self._process("web-1", self._web(), self._web_environment(), seconds=15),
         ]
 
+    def retry_path(self) -> list[Program]:
+        """The processes that the gateway is ready without: desks do their work while they are away.
+
+        They start when it is ready, so that two cores are not shared by even more imports.
+        """
+        worker, beat = self.environment("worker", "worker-1"), self.environment("beat", "beat-1")
+        return [
+            self._process("worker-1", (*_CELERY, "worker", *_WORKER), worker, seconds=15),
+            self._process("beat-1", (*_CELERY, "beat"), beat, seconds=5),
+        ]
+
     def command(self, name: str, *arguments: str, **more: str) -> Program:
         """A `manage.py` command that runs once, with the settings of the run."""
         environment = self.environment("none", name, **more)
@@ -224,7 +242,12 @@ class Stack:
         return ("-m", "granian", *listen, *workers, *respawn, *stop, "opitios.wsgi:application")
 
     def _web_environment(self) -> dict[str, str]:
-        return self.environment("web", "web-1", OPITIOS_WEB_THREADS=str(WEB_THREADS))
+        # A connection for each thread and a few for loops: nobody waits for somebody else's.
+        more = {
+            "OPITIOS_WEB_THREADS": str(WEB_THREADS),
+            "OPITIOS_DATABASE_POOL_MAX": str(WEB_THREADS + 4),
+        }
+        return self.environment("web", "web-1", **more)
 
     def _stream(self) -> tuple[str, ...]:
         # libraries.md: these limits keep memory flat under a flood and a slow reader.

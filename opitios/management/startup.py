@@ -49,7 +49,7 @@ class Startup:
 
         1. Servers, logins and the database.  2. The sandbox, tables, accounts, the staff user.
         3. The gateway's processes.  4. Tokens.  5. Wait until all clients are warm.
-        6. Write `.run/opitios.env`, last and whole.
+        6. Start the retry path.  7. Write `.run/opitios.env`, last and whole.
         Raises StartupError, ServerError or HomeError, and StopAskedError when told to end.
         """
         deadline = clock.monotonic() + READY_SECONDS
@@ -60,6 +60,8 @@ class Startup:
         self.tell("tokens", "")
         tokens = mint(self.stack, self.supervisor)
         self._wait_until_ready(tokens["TOKEN_ADMIN"], deadline)
+        for program in self.stack.retry_path():
+            self.supervisor.start(program)
         handout = self.stack.handout(tokens)
         write_private(self.stack.run.handout, env_text(handout))
         return handout

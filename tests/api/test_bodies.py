@@ -94,7 +94,7 @@ def test_json_in_utf_8_is_read_however_it_is_called(api: Api, content_type: str)
 
 
 def test_wrong_fields_are_422_named_together_and_stored_nowhere(api: Api) -> None:
-    body = GOOD | {"qty": "1_000", "symbol": "ААРL", "colour": "red", "account_id": "other"}  # noqa: RUF001
+    body = GOOD | {"qty": "1_000", "symbol": "ААРL", "colour": "red", "account_id": "other"}
 
     answer = problem(api.place(body), 422, "invalid-order")
 

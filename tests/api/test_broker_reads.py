@@ -92,7 +92,7 @@ def test_a_broker_in_trouble_is_a_503_that_says_when_to_ask_again(
 def test_a_dead_key_is_told_as_such(sandbox: SandboxProcess, there: Api) -> None:
     sandbox.fault("401", account=there.account, times=0)
 
-    body = problem(there.get(path(there, "positions")), 503, "account-unavailable")
+    body = problem(there.get(path(there, "positions")), 503, "account-quarantined")
 
     assert there.account in body["account_id"]
 
@@ -108,5 +108,3 @@ def test_the_desk_s_last_picture_of_an_account_stands_in_with_its_age(db: None) 
     body = read(api.get(path(api, "account")))
 
     assert (body["equity"], body["as_of"]) == ("5", clock.rfc3339(at))
-
-

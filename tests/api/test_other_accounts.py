@@ -4,9 +4,11 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 import pytest
 from django.http import HttpResponse
 
+from accounts.pool import get_pool
 from opitios.core import database
 from tests.api.calls import GOOD, Api, problem
 from tests.support.accounts import TRADER, token
@@ -26,8 +28,6 @@ CALLS = [
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """Count what reaches Postgres, whoever sends it."""
-    import psycopg
-
     sent: list[Any] = []
     execute = psycopg.Cursor.execute
 
@@ -150,8 +150,6 @@ def test_a_fleet_token_trades_every_account(api: Api) -> None:
 
 
 def test_an_account_disabled_meanwhile_is_gone_for_its_own_token(api: Api) -> None:
-    from accounts.pool import get_pool
-
     assert api.get().status_code == 200
     version = database.row(
         "INSERT INTO accounts_rosterversion (actor, source, summary)"

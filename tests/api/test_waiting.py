@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 
 from opitios.core import clock
+from opitios.core.bus import get_bus
 from tests.api.calls import GOOD, Api, problem, read
 from tests.support.accounts import lease
 from tests.support.orders import CAUSE, asked, report, row_of
@@ -18,12 +19,13 @@ from trading.waiting import Waits
 
 pytestmark = pytest.mark.django_db
 
+REFUSAL = {"code": 40310000, "message": "insufficient buying power", "http_status": 403,
+           "request_id": "8f1c", "buying_power": "1"}  # fmt: skip
+
 
 @pytest.fixture(autouse=True)
 def waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[Waits]:
     """Waits of the test's own, so that no thread outlives it."""
-    from opitios.core.bus import get_bus
-
     made = Waits(get_bus(), slots=2, poll_seconds=0.01)
     until(made.listener.connected.is_set)
     monkeypatch.setattr(trading_api, "get_waits", lambda: made)
@@ -41,9 +43,7 @@ def meanwhile(account_id: str, status: str, **told: Any) -> threading.Thread:
             claimed = executions.claim(row, owner="d", process="p")
             assert claimed is not None
             if status == "rejected":
-                refusal = {"code": 40310000, "message": "insufficient buying power",
-                           "http_status": 403, "request_id": "8f1c", "buying_power": "1"}  # fmt: skip
-                patch = {"status": status, "final": True, "refusal": refusal, **told}
+                patch = {"status": status, "final": True, "refusal": REFUSAL, **told}
                 executions.change(claimed.row, "order.rejected", patch, CAUSE)
             elif status == "unknown":
                 patch = {"status": status, "ambiguous": True}
@@ -123,7 +123,8 @@ def test_a_wait_that_is_over_is_202_and_says_it_was_applied(
 
 
 @pytest.mark.parametrize(
-    "prefer", ["wait", "wait=", "wait=-1", "wait=1.5", "wait=x", "await=5", "wait=٣", "return=minimal"]
+    "prefer",
+    ["wait", "wait=", "wait=-1", "wait=1.5", "wait=x", "await=5", "wait=٣", "return=minimal"],
 )
 def test_what_is_no_wait_is_ignored(api: Api, prefer: str) -> None:
     response = api.place(Prefer=prefer)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,12 @@ def supervise() -> Iterator[Callable[..., Run]]:
         assert run.process.stdout
         run.process.stdout.close()
         left = [pid for pid in run.pids.values() if pid]
-        assert processes.wait_for(lambda left=left: not any_alive(left), PATIENCE)
+        assert processes.wait_for(partial(all_gone, left), PATIENCE)
+
+
+def all_gone(pids: list[int]) -> bool:
+    """Whether none of these processes runs any more."""
+    return not any_alive(pids)
 
 
 def any_alive(pids: list[int]) -> bool:

@@ -27,7 +27,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         ("ACCOUNTS", "201"),
         ("ACCOUNTS", "ten"),
         ("ACCOUNTS", "1_0"),
-        ("ACCOUNTS", "１０"),  # noqa: RUF001 - full-width digits are the point
+        ("ACCOUNTS", "１０"),
         ("API_PORT", "65536"),
         ("WS_PORT", "0"),
         ("SANDBOX_PORT", "8092.0"),

@@ -12,7 +12,7 @@ import pytest
 
 from opitios.core.embedded import homes
 from opitios.core.embedded.homes import HomeError
-from opitios.core.embedded.program import tied
+from opitios.core.embedded.program import Account, tied
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def private_wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return site
 
 
-def version_of(binary: Path, account: homes.Account | None) -> str:
+def version_of(binary: Path, account: Account | None) -> str:
     command = tied([str(binary), "--version"], account=account)
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603
 

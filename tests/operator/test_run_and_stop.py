@@ -28,14 +28,19 @@ def gateway(clone: Clone) -> Gateway:
 
 
 def test_a_first_run_takes_one_order_to_its_fill_and_ends_with_ctrl_c(clone: Clone) -> None:
+    said: list[str] = []
     with clone.start("quickstart run") as running:
-        assert running.stdout
-        said = "".join(iter(running.stdout.readline, "END\n"))
-        answer = gateway(clone).get(ORDERS)
-        running.send_signal(signal.SIGINT)
-        running.communicate(timeout=PATIENCE * 4)
+        try:
+            for line in running.stdout or ():
+                said.append(line)
+                if line == "END\n":
+                    break
+            answer = gateway(clone).get(f"{ORDERS}?status=all")
+        finally:
+            running.send_signal(signal.SIGINT)
+            running.communicate(timeout=PATIENCE * 4)
 
-    assert "account_001: buy 1 AAPL market → filled" in said
+    assert "account_001: buy 1 AAPL market → filled" in "".join(said)
     assert [order["status"] for order in answer.body["orders"]] == ["filled"]
     assert running.returncode == 0
     assert clone.left() == []

@@ -28,23 +28,34 @@ def stack(tmp_path: Path) -> Stack:
 
 
 def test_every_process_is_known_by_its_command_and_works_in_the_clone(stack: Stack) -> None:
-    programs = [stack.sandbox(), *stack.gateway()]
+    programs = [stack.sandbox(), *stack.gateway(), *stack.retry_path()]
 
     lines = [" ".join(program.argv) for program in programs]
-    for words in ("-m sandbox", "manage.py desk", "uvicorn", "granian"):
+    for words in ("-m sandbox", "manage.py desk", "uvicorn", "granian", "celery -A opitios worker",
+                  "celery -A opitios beat"):  # fmt: skip
         assert any(words in line for line in lines)
     assert {program.folder for program in programs} == {stack.run.root}
-    assert not [line for line in lines if "--host 127.0.0.1" not in line and "desk" not in line]
+    assert not [line for line in lines if "--host " in line and "--host 127.0.0.1" not in line]
 
 
 def test_web_starts_last_and_so_stops_first(stack: Stack) -> None:
     assert [program.name for program in stack.gateway()] == ["desk-1", "stream-1", "web-1"]
 
 
+def test_the_retry_path_knows_its_roles(stack: Stack) -> None:
+    told = {program.name: program.environment for program in stack.retry_path()}
+
+    assert {name: each["OPITIOS_ROLE"] for name, each in told.items()} == {
+        "worker-1": "worker",
+        "beat-1": "beat",
+    }
+
+
 def test_no_process_is_told_the_owners_login(stack: Stack) -> None:
     password = stack.secrets.owner
 
-    told = [program.environment for program in (*stack.servers(), *stack.gateway())]
+    programs = (*stack.servers(), *stack.gateway(), *stack.retry_path())
+    told = [program.environment for program in programs]
 
     assert not [environment for environment in told if password in str(environment)]
     assert password in stack.database_urls()[1]

@@ -1,4 +1,4 @@
-"""`make up`: ready when it returns, the same again, refused otherwise, healed when something dies."""
+"""`make up`: ready when it returns, refused with other settings, healed when something dies."""
 
 import os
 import signal
@@ -20,10 +20,12 @@ pytestmark = [pytest.mark.journeys, pytest.mark.timeout(600)]
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     """A clone that is up with three trading accounts."""
     clone = Clone(tmp_path_factory.mktemp("clone"), ACCOUNTS="3")
-    code, said = clone.do("quickstart up")
-    assert code == 0, said
-    yield clone
-    clone.remove()
+    try:
+        code, said = clone.do("quickstart up")
+        assert code == 0, said
+        yield clone
+    finally:
+        clone.remove()
 
 
 def pool(clone: Clone) -> dict[str, object]:

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
@@ -112,7 +113,7 @@ class Servers:
         for child in self._children:
             child.signal(signal.SIGQUIT)
         for child in self._children:
-            processes.wait_for(lambda pid=child.pid: not processes.is_alive(pid), START_SECONDS)
+            processes.wait_for(partial(_is_gone, child), START_SECONDS)
             child.bury()
         if self._home:
             homes.remove(self._folder, key=self._home_key)
@@ -169,6 +170,10 @@ class Servers:
         child = Child(program)
         child.start()
         self._children.append(child)
+
+
+def _is_gone(child: Child) -> bool:
+    return child.pid is None or not processes.is_alive(child.pid)
 
 
 def worker_database(session: Session, worker: str) -> str:

@@ -38,13 +38,27 @@ class RunningDesk:
 @contextmanager
 def running_desk(*accounts: str, config: Config | None = None) -> Iterator[RunningDesk]:
     """Run a desk that owns exactly these accounts; everybody else's rest meanwhile."""
+    with only(*accounts):
+        yield from _running(accounts, config or get_config())
+
+
+@contextmanager
+def only(*accounts: str) -> Iterator[None]:
+    """Let every other account of this worker's database rest: a desk takes all it can get."""
     others = Account.objects.filter(enabled=True).exclude(account_id__in=accounts)
     resting = list(others.values_list("account_id", flat=True))
     Account.objects.filter(account_id__in=resting).update(enabled=False)
-    pool = Pool(config or get_config())
+    try:
+        yield
+    finally:
+        Account.objects.filter(account_id__in=resting).update(enabled=True)
+
+
+def _running(accounts: tuple[str, ...], config: Config) -> Iterator[RunningDesk]:
+    pool = Pool(config)
     pool._transport = Transport(timers=CALLS)
     pool.refresh()
-    desk = Desk(config or get_config(), pool)
+    desk = Desk(config, pool)
     thread = threading.Thread(target=desk.run, name="desk")
     thread.start()
     try:
@@ -55,7 +69,6 @@ def running_desk(*accounts: str, config: Config | None = None) -> Iterator[Runni
         desk.stop()
         thread.join(30)
         pool._transport.close()
-        Account.objects.filter(account_id__in=resting).update(enabled=True)
     assert not thread.is_alive()
 
 

@@ -80,9 +80,7 @@ def test_while_it_is_being_sent_or_looked_up_the_wish_is_kept(
 
 
 @pytest.mark.parametrize("word", ["accepted", "new", "partially_filled", "held"])
-def test_a_working_order_is_pending_cancel_until_the_broker_speaks(
-    account: str, word: str
-) -> None:
+def test_a_working_order_is_pending_cancel_until_the_broker_speaks(account: str, word: str) -> None:
     row = moved(account, "submitting", word)
 
     canceled = orders.cancel_order(row, asked())

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from opitios.core import bus
+from tests.support.accounts import lease
 from tests.support.orders import asked, folded, kinds, place, plain_json, row_of, soon
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
 from tests.trading.desks import RunningDesk, running_desk
 from tests.trading.test_desk_sends import detail_of, held
-from trading import executions, orders, sender, shapes
+from trading import executions, orders, shapes
 
 pytestmark = pytest.mark.django_db
 
@@ -45,9 +46,7 @@ def test_c12_throttled_orders_wait_in_order_and_all_arrive(
     sandbox: SandboxProcess,
     trading_account: str,
     desk: RunningDesk,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sender, "THROTTLED_REST", 0.2)
     sandbox.fault("429", account=trading_account, route="*orders*", times=2)
 
     placed = [place(trading_account, qty=Decimal(n + 1)) for n in range(4)]
@@ -61,8 +60,6 @@ def test_c12_throttled_orders_wait_in_order_and_all_arrive(
 def test_c06_an_order_its_desk_died_with_is_adopted_by_the_next(
     sandbox: SandboxProcess, trading_account: str
 ) -> None:
-    from tests.support.accounts import lease
-
     lease(trading_account, "desk-gone/x", seconds=0.2)
     row = row_of(place(trading_account))
     claimed = executions.claim(row, owner="desk-gone/x", process="desk-gone")

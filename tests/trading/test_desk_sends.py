@@ -8,7 +8,7 @@ import pytest
 from tests.support.orders import asked, folded, kinds, place, placed_row, plain_json, row_of, soon
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
-from tests.trading.desks import RunningDesk
+from tests.trading.desks import RunningDesk, running_desk
 from trading import orders, queries, shapes
 
 pytestmark = pytest.mark.django_db
@@ -104,8 +104,6 @@ def test_a_resting_order_is_cancelled_at_the_broker(
 def test_a_cancelled_queued_order_is_never_sent(
     sandbox: SandboxProcess, trading_account: str
 ) -> None:
-    from tests.trading.desks import running_desk
-
     row = placed_row(trading_account)
     orders.cancel_order(row, asked())
 
@@ -120,8 +118,6 @@ def test_a_cancelled_queued_order_is_never_sent(
 def test_g3_a_stale_order_lapses_and_is_never_sent(
     sandbox: SandboxProcess, trading_account: str
 ) -> None:
-    from tests.trading.desks import running_desk
-
     row = placed_row(trading_account, not_after=soon(0.05))
     until(lambda: row["not_after"] < soon(0))
 
@@ -133,8 +129,6 @@ def test_g3_a_stale_order_lapses_and_is_never_sent(
 
 
 def test_a_desk_that_stops_lets_its_accounts_go(trading_account: str) -> None:
-    from tests.trading.desks import running_desk
-
     with running_desk(trading_account):
         pass
     with running_desk(trading_account) as second:

@@ -4,38 +4,19 @@ from typing import Any
 
 import pytest
 
-from opitios.core import clock
-from opitios.core.config import Timers
-from tests.support.orders import asked, kinds, placed_row, row_of, soon
+from opitios.broker.port import Answer
+from opitios.core import database
+from tests.support.orders import asked, entries, kinds, placed_row, row_of, soon
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
+from tests.trading.searches import at_broker, look_up, lost, search_of, unknown
 from tests.trading.sending import Step
-from tests.trading.test_sending import at_broker
-from trading import orders, sweeps
-from trading.sweeps import ABSENT_AFTER_LOOKUPS, LOOK_UP_PAUSES, LookUps
+from trading import orders, queries, sweeps
+from trading.resolver import ABSENT_AFTER_LOOK_UPS, MOST_RE_SENDS
 
 pytestmark = pytest.mark.django_db
 
 Row = dict[str, Any]
-QUIET = Timers(absent_after=5.0)
-
-
-def unknown(sandbox: SandboxProcess, step: Step, *, arrived: bool = False, **changed: Any) -> Row:
-    """An order whose answer was lost, after it arrived at the broker or before."""
-    row = placed_row(step.account.account_id, **changed)
-    sandbox.fault("reset", account=row["account_id"], when="after" if arrived else "before")
-    after = step.send(row)
-    assert after["status"] == "unknown"
-    return after
-
-
-def look_up(step: Step, row: Row, times: int, *, quiet_for: float = 60.0) -> None:
-    """Look an order up so many times, the first time so many seconds ago."""
-    searches = LookUps(QUIET)
-    began = clock.monotonic() - quiet_for
-    searches.is_due(row, began)
-    for _ in range(times):
-        searches.look_up(row, step.account)
 
 
 def test_an_order_that_arrived_is_adopted_by_the_first_look_up(
@@ -44,34 +25,36 @@ def test_an_order_that_arrived_is_adopted_by_the_first_look_up(
     row = unknown(sandbox, step, arrived=True)
     until(lambda: at_broker(sandbox, row)[0]["status"] == "filled")
 
-    look_up(step, row, 1)
+    now = look_up(step, row, 1)
 
-    now = row_of(row)
     assert (now["status"], now["final"]) == ("filled", True)
     assert now["broker_order_id"] == at_broker(sandbox, row)[0]["id"]
     assert len(at_broker(sandbox, row)) == 1
+    assert search_of(row)["next_at"] is None
+    adopted = entries(row["account_id"])[-1]
+    assert adopted["actor"]["name"].startswith("worker@")
+    assert adopted["actor"]["on_behalf_of"]["sub"] == "bot-7"
 
 
 @pytest.mark.parametrize(
-    ("times", "quiet_for"), [(ABSENT_AFTER_LOOKUPS - 1, 60.0), (ABSENT_AFTER_LOOKUPS + 1, 1.0)]
+    ("times", "quiet_for"), [(ABSENT_AFTER_LOOK_UPS - 1, 60.0), (ABSENT_AFTER_LOOK_UPS + 1, 1.0)]
 )
 def test_absence_needs_enough_look_ups_and_enough_time(
     sandbox: SandboxProcess, step: Step, times: int, quiet_for: float
 ) -> None:
     row = unknown(sandbox, step)
 
-    look_up(step, row, times, quiet_for=quiet_for)
+    assert look_up(step, row, times, quiet_for=quiet_for) == row
 
-    assert row_of(row) == row
+    assert search_of(row)["not_found"] == times
 
 
-def test_one_proven_absent_in_time_is_queued_again_and_sent_under_its_id(
+def test_c05_one_proven_absent_in_time_is_queued_again_and_sent_under_its_id(
     sandbox: SandboxProcess, step: Step
 ) -> None:
     row = unknown(sandbox, step)
 
-    look_up(step, row, ABSENT_AFTER_LOOKUPS)
-    queued = row_of(row)
+    queued = look_up(step, row, ABSENT_AFTER_LOOK_UPS)
     sent = step.send(queued)
 
     assert (queued["status"], queued["ambiguous"], queued["attempts"]) == ("queued", True, 1)
@@ -80,13 +63,25 @@ def test_one_proven_absent_in_time_is_queued_again_and_sent_under_its_id(
     assert order["client_order_id"] == row["client_order_id"]
 
 
+def test_every_answer_to_a_look_up_is_kept_with_the_order(
+    sandbox: SandboxProcess, step: Step
+) -> None:
+    row = unknown(sandbox, step)
+
+    look_up(step, row, ABSENT_AFTER_LOOK_UPS)
+
+    made = [a for a in queries.order_detail(row_of(row))["attempts"] if a["kind"] == "look-up"]
+    assert [(a["n"], a["outcome"], a["process"]) for a in made] == [
+        (n, "not-found", "worker-1") for n in (1, 2, 3)
+    ]
+
+
 def test_one_proven_absent_too_late_is_lapsed(sandbox: SandboxProcess, step: Step) -> None:
     row = unknown(sandbox, step, not_after=soon(0.3))
     until(lambda: row["not_after"] < soon(0))
 
-    look_up(step, row, ABSENT_AFTER_LOOKUPS)
+    now = look_up(step, row, ABSENT_AFTER_LOOK_UPS)
 
-    now = row_of(row)
     assert (now["status"], now["final"], now["reason"]) == ("lapsed", True, "not-at-broker")
     assert at_broker(sandbox, row) == []
 
@@ -97,9 +92,26 @@ def test_one_proven_absent_that_was_to_be_cancelled_is_not_sent_again(
     row = unknown(sandbox, step)
     orders.cancel_order(row, asked())
 
-    look_up(step, row_of(row), ABSENT_AFTER_LOOKUPS)
+    now = look_up(step, row, ABSENT_AFTER_LOOK_UPS)
 
-    assert row_of(row)["reason"] == "not-at-broker"
+    assert now["reason"] == "not-at-broker"
+    assert at_broker(sandbox, row) == []
+
+
+def test_an_order_is_sent_again_three_times_at_most(sandbox: SandboxProcess, step: Step) -> None:
+    row = unknown(sandbox, step, not_after=soon(600))
+
+    for number in range(MOST_RE_SENDS):
+        assert look_up(step, row, ABSENT_AFTER_LOOK_UPS)["status"] == "queued"
+        assert search_of(row)["resent"] == number + 1
+        lost(sandbox, step, row_of(row))
+        assert search_of(row)["not_found"] == 0
+    now = look_up(step, row, ABSENT_AFTER_LOOK_UPS)
+
+    assert (now["status"], now["reason"], now["attempts"]) == ("lapsed", "not-at-broker", 4)
+    assert at_broker(sandbox, row) == []
+    assert {e["client_order_id"] for e in sandbox.ledger(account=row["account_id"])
+            if e["method"] == "POST"} == {row["client_order_id"]}  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", ["500", "429", "reset", "html_502", "401"])
@@ -109,9 +121,9 @@ def test_a_look_up_without_an_answer_teaches_nothing(
     row = unknown(sandbox, step)
     sandbox.fault(fault, account=row["account_id"], times=0)
 
-    look_up(step, row, ABSENT_AFTER_LOOKUPS + 1)
+    assert look_up(step, row, ABSENT_AFTER_LOOK_UPS + 1) == row
 
-    assert row_of(row) == row
+    assert search_of(row)["not_found"] == 0
 
 
 def test_a_look_up_answered_about_another_order_teaches_nothing(
@@ -121,51 +133,56 @@ def test_a_look_up_answered_about_another_order_teaches_nothing(
     told = kinds(row["account_id"])
     sandbox.fault("wrong_id", account=row["account_id"], times=0)
 
-    look_up(step, row, 2)
+    assert look_up(step, row, 2) == row
 
-    assert row_of(row) == row
     assert kinds(row["account_id"]) == told
 
 
-def test_the_pauses_grow_and_are_bounded(sandbox: SandboxProcess, step: Step) -> None:
-    row = unknown(sandbox, step)
-    searches, due = LookUps(Timers()), []
-    for tick in range(400):
-        if searches.is_due(row, tick / 10):
-            due.append(tick / 10)
-            searches.searches[row["id"]].tries += 1
-
-    pauses = [after - before for before, after in zip(due, due[1:], strict=False)]
-    assert due[0] == LOOK_UP_PAUSES[0]
-    assert pauses == pytest.approx([1, 2, 4, 8, 15], abs=0.11)
-    searches.keep(set())
-    assert searches.searches == {}
-
-
-def test_orders_of_a_desk_that_died_while_sending_are_in_doubt(
-    sandbox: SandboxProcess, step: Step
+def test_an_order_that_is_found_in_the_full_list_is_not_absent(
+    sandbox: SandboxProcess, step: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trading import executions
+    row = unknown(sandbox, step, arrived=True)
+    until(lambda: at_broker(sandbox, row)[0]["status"] == "filled")
+    # The broker's index by client_order_id is behind its books.
+    trading = step.account.clients.trading
+    by_id = trading.order_by_client_id
+    monkeypatch.setattr(trading, "order_by_client_id", lambda _: by_id("op1-of-nobody"))
 
-    row = placed_row(step.account.account_id)
-    claimed = executions.claim(row, owner="desk-1/a", process="desk-1")
-    assert claimed is not None
+    now = look_up(step, row, ABSENT_AFTER_LOOK_UPS)
 
-    sweeps.doubt_orphans([claimed.row])
-    sweeps.doubt_orphans([claimed.row])
-
-    assert row_of(row)["status"] == "unknown"
-    assert kinds(row["account_id"])[2:] == ["order.unknown"]
+    assert now["status"] == "filled"
+    assert len(at_broker(sandbox, row)) == 1
 
 
-def test_late_orders_lapse_and_only_those_of_the_accounts_asked(step: Step) -> None:
-    account = step.account.account_id
-    late = placed_row(account, not_after=soon(0.05))
-    in_time = placed_row(account)
+def test_an_answer_says_nothing_about_a_send_after_it(
+    sandbox: SandboxProcess, step: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = unknown(sandbox, step)
+    look_up(step, row, ABSENT_AFTER_LOOK_UPS - 1)
+    trading = step.account.clients.trading
+    by_id = trading.order_by_client_id
+
+    def slowly(client_order_id: str) -> Answer:
+        # While this answer is under way the order is proven absent and sent once more.
+        monkeypatch.setattr(trading, "order_by_client_id", by_id)
+        look_up(step, row, 1)
+        lost(sandbox, step, row_of(row))
+        return by_id(client_order_id)
+
+    monkeypatch.setattr(trading, "order_by_client_id", slowly)
+
+    now = look_up(step, row, 1)
+
+    assert (now["status"], now["attempts"]) == ("unknown", 2)
+    assert search_of(row)["not_found"] == 0
+
+
+def test_what_was_never_in_doubt_is_never_searched_for(sandbox: SandboxProcess, step: Step) -> None:
+    late = placed_row(step.account.account_id, not_after=soon(0.05))
+    filled = step.send(placed_row(step.account.account_id))
     until(lambda: late["not_after"] < soon(0))
 
-    assert sweeps.lapse_late(["another"]) == 0
-    assert sweeps.lapse_late([account]) == 1
+    sweeps.lapse_late([late["account_id"]])
 
-    assert row_of(late)["reason"] == "deadline-before-send"
-    assert row_of(in_time)["status"] == "queued"
+    ids = [late["id"], filled["id"]]
+    assert database.rows("SELECT 1 FROM trading_search WHERE order_id = ANY(%s)", (ids,)) == []

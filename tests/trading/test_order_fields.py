@@ -61,9 +61,11 @@ def test_a_plain_decimal_is_kept_to_the_last_digit(value: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "slug"),
     [
-        ("side", "BUY", "not-allowed"), ("side", "hold", "not-allowed"), ("side", "buy ", "not-allowed"),
+        ("side", "BUY", "not-allowed"), ("side", "hold", "not-allowed"),
+        ("side", "buy ", "not-allowed"),
         ("side", 1, "not-a-string"), ("side", ["buy"], "not-a-string"),
-        ("type", "stop", "not-allowed"), ("type", "Limit", "not-allowed"), ("type", True, "not-a-string"),
+        ("type", "stop", "not-allowed"), ("type", "Limit", "not-allowed"),
+        ("type", True, "not-a-string"),
         ("time_in_force", "gtd", "not-allowed"), ("time_in_force", {}, "not-a-string"),
         ("extended_hours", "true", "not-a-boolean"), ("extended_hours", 1, "not-a-boolean"),
         ("order_class", "bracket", "not-allowed"), ("order_class", [], "not-a-string"),

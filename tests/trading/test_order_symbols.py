@@ -5,14 +5,15 @@ import pytest
 from tests.trading.test_order_fields import read, wrong
 
 LOOK_ALIKES = [
-    "aapl", "Aapl", "ААРL", "ＡＡＰＬ", "AAPL\u200d", "\u202eAAPL", "AAP\u0301L",  # noqa: RUF001
+    "aapl", "Aapl", "ААРL", "ＡＡＰＬ", "AAPL\u200d", "\u202eAAPL", "AAP\u0301L",
     "AAPL\ufe0f", "🍎", "ª", "ſ", "İ",
 ]  # fmt: skip
 BROKEN = [
-    "", " ", "AAPL ", " AAPL", "AAPL\n", "AAPL\r\nX: y", "AAPL\x00", "\ud800", "A" * 7, "A" * 1_000_000,
+    "", " ", "AAPL ", " AAPL", "AAPL\n", "AAPL\r\nX: y", "AAPL\x00", "\ud800", "A" * 7,
+    "A" * 1_000_000,
     "BRK/B", "BRK-B", "BRK.", ".B", "BRK.B.C", "BRK.BCD", "BTC/USD", "AAPL1", "AAPL240119C00100000",
-    "../account", "..", "%00", "%41", "AAPL%0a", "'; DROP TABLE trading_order;--", "{{7*7}}", "${x}",
-    "$(id)", "*", "AAPL,MSFT", "AAPL;", "<b>",
+    "../account", "..", "%00", "%41", "AAPL%0a", "'; DROP TABLE trading_order;--", "{{7*7}}",
+    "${x}", "$(id)", "*", "AAPL,MSFT", "AAPL;", "<b>",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Acceptance: stored once, replayed byte for byte, never twice under one key or id (G1, G5, C32)."""
+"""Acceptance: stored once, replayed byte for byte, never twice under one key (G1, G5, C32)."""
 
 from decimal import Decimal
 from typing import Any

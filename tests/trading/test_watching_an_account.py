@@ -7,6 +7,7 @@ import pytest
 from accounts.models import AccountState
 from tests.broker.loopback import LoopbackBroker, answering, http
 from tests.support.accounts import NOWHERE, open_account
+from tests.support.orders import kinds
 from tests.support.sandbox_process import SandboxProcess
 from tests.trading.sending import Step, pooled
 from trading import watch
@@ -28,11 +29,12 @@ def test_a_good_check_is_ready_with_balances_and_budget(
 
     seen = state(account_id)
     told: Any = seen.broker_account
+    budget: Any = seen.budget
     assert (seen.state, seen.state_reason) == ("ready", None)
     assert told["buying_power"] == sandbox.trade(account_id, "GET", "/v2/account").json()[
         "buying_power"
     ]  # fmt: skip
-    assert seen.budget["limit"] == 200
+    assert budget["limit"] == 200
     assert seen.checked_at is not None
     assert seen.check_ms is not None
 
@@ -99,8 +101,6 @@ def test_an_account_whose_broker_is_away_stays_as_it_was(db: None) -> None:
     ],
 )  # fmt: skip
 def test_an_odd_stream_message_writes_nothing_and_raises_nothing(step: Step, raw: bytes) -> None:
-    from tests.support.orders import kinds
-
     watch.handle_message(step.account, raw)
 
     assert kinds(step.account.account_id) == []

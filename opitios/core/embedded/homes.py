@@ -7,6 +7,7 @@ cannot reach the clone, copies of the binaries and the data go to a folder of ou
 import importlib.metadata
 import importlib.util
 import os
+import pwd
 import shutil
 import stat
 import subprocess
@@ -64,9 +65,10 @@ def data_folders(folder: Path, *, key: str) -> tuple[Path, Path]:
 def choose(folder: Path, *, key: str) -> Home:
     """Find or make the home under `folder` of a clone named `key`.
 
-    Raises HomeError where a folder is somebody else's or a server has no binary.
+    Raises HomeError where a folder is somebody else's, a server has no binary, or its user no name.
     """
     account = UNPRIVILEGED if os.geteuid() == 0 else None
+    _check_name(account.uid if account else os.geteuid())
     near, far = data_folders(folder, key=key)
     data = near if reaches(account, folder) else far
     if data is far:
@@ -78,6 +80,17 @@ def choose(folder: Path, *, key: str) -> Home:
         postgres=_reachable_postgres(account, _spare(key)),
         redis=_reachable_redis(account, _spare(key)),
     )
+
+
+def _check_name(uid: int) -> None:
+    # initdb asks for it, and says little when there is none, as in a container with `--user 1001`.
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        raise HomeError(
+            f"user {uid} has no entry in /etc/passwd and Postgres needs one: "
+            "add the user, or set DATABASE_URL."
+        ) from None
 
 
 def reaches(account: Account | None, path: Path) -> bool:

@@ -86,6 +86,11 @@ class Supervisor:
         child = self._children[program.name] = Child(program)
         child.start()
 
+    def end(self, name: str) -> None:
+        """Stop one program and keep it alive no more."""
+        self._stop(self._children[name])
+        del self._children[name]
+
     def run(self, program: Program, *, seconds: float, capture: bool = False) -> Child:
         """Run a program once to its end; `code`, and `output` where captured, tell how it went.
 

@@ -47,9 +47,9 @@ def act(action: str, operation: Operation) -> int:
     """Do what was asked. Raises the errors of settings, folders and servers."""
     if action == "down":
         return operation.down()
-    if action == "clean":
-        return operation.clean(os.environ.get("DATABASE_URL"))
     asked = Asked.read(os.environ)
+    if action == "clean":
+        return operation.clean(asked.database_url if asked.database_owner_url is None else None)
     if action == "up":
         return operation.up(asked)
     return operation.run(asked, foreground=action == "run")

@@ -1,4 +1,4 @@
-"""This process's row in the pool view. Synchronous: call it on a thread."""
+"""A process's row in the pool view (api.md §7), for processes that hold no pool of clients."""
 
 import os
 from collections.abc import Mapping
@@ -11,14 +11,15 @@ from opitios.core.config import get_config
 
 
 def write_row(started_at: datetime, snapshot: Mapping[str, Any]) -> None:
-    """Write the process's snapshot for `GET pool` (api.md §7)."""
+    """Say that this process lives, and how it is. Raises django.db.DatabaseError."""
+    config = get_config()
     ProcessRow.objects.update_or_create(
-        name=get_config().process,
+        name=config.process,
         defaults={
-            "role": "stream",
+            "role": config.role,
             "pid": os.getpid(),
             "started_at": started_at,
             "seen_at": clock.now(),
-            "snapshot": snapshot,
+            "snapshot": dict(snapshot),
         },
     )

@@ -1,0 +1,84 @@
+"""What holds an account's new orders back: told by its desk, known to every process that accepts.
+
+The desk writes what changed; the others read what is newer than they know. Nothing of this is asked
+on an order's way: acceptance looks at its process's own copy.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+
+from accounts.models import AccountState
+from opitios.core import database, jsontext
+
+# A change that committed a little late is older than what was read before it: read again.
+OVERLAP = timedelta(seconds=5)
+
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+_CHANGED = """
+SELECT account_id, state, breaker, rests_until, waiting, submits_left, told_at
+FROM accounts_accountstate WHERE told_at > %s ORDER BY told_at
+"""
+
+# Only the owner tells: a desk that woke from a freeze has nothing to say any more.
+_TELL = """
+UPDATE accounts_accountstate s SET breaker = t.breaker, rests_until = t.rests_until,
+    waiting = t.waiting, submits_left = t.submits_left, told_at = clock_timestamp()
+FROM jsonb_to_recordset(%s::jsonb) AS t(account_id text, breaker text, rests_until timestamptz,
+    waiting integer, submits_left integer)
+WHERE s.account_id = t.account_id AND EXISTS (SELECT 1 FROM accounts_lease l
+    WHERE l.account_id = s.account_id AND l.owner = %s AND l.expires_at > clock_timestamp())
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Pressure:
+    """What the desk knows of one account's orders.
+
+    rests_until: nothing goes before, whatever the budget has left. submits_left: orders that may go
+    at once, None for plenty. waiting: orders queued.
+    """
+
+    account_id: str
+    breaker: str = AccountState.Breaker.CLOSED
+    rests_until: datetime | None = None
+    waiting: int = 0
+    submits_left: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What every process knows of one account: its key's state, and the pressure on its orders."""
+
+    state: str
+    pressure: Pressure
+    told_at: datetime
+
+    @property
+    def is_quarantined(self) -> bool:
+        """Whether the broker refused the account's key again and again."""
+        return self.state == AccountState.State.QUARANTINED
+
+
+def changed_since(told_at: datetime) -> dict[str, Standing]:
+    """Read the standings that were written since."""
+    return {
+        row["account_id"]: Standing(
+            state=row.pop("state"), told_at=row.pop("told_at"), pressure=Pressure(**row)
+        )
+        for row in database.rows(_CHANGED, (told_at,))
+    }
+
+
+def of(account_ids: list[str]) -> dict[str, Pressure]:
+    """Read what was last told of these accounts' orders, whoever told it."""
+    found = changed_since(BEGINNING)
+    return {key: found[key].pressure for key in account_ids if key in found}
+
+
+def tell(owner: str, pressures: Iterable[Pressure]) -> None:
+    """Write what this desk, as the owner of these accounts, knows of their orders."""
+    rows = [asdict(pressure) for pressure in pressures]
+    if rows:
+        database.rows(_TELL, (jsontext.canonical(rows), owner))

@@ -1,0 +1,66 @@
+"""The web and desk processes, as the supervisor runs them, for one journey."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+
+from opitios.core.embedded import ports
+from tests.support.until import until
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 30.0
+STOP_SECONDS = 30.0
+
+# The words of opitios/management/stack.py.
+WEB = ("-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--workers", "1",
+       "--blocking-threads", "8", "--respawn-failed-workers", "--respawn-interval", "0.2",
+       "--workers-kill-timeout", "10", "opitios.wsgi:application")  # fmt: skip
+DESK = ("manage.py", "desk")
+
+
+@contextmanager
+def web(folder: Path) -> Iterator[str]:
+    """A granian that serves the API; its origin."""
+    port = ports.choose(None, key="a9")
+    origin = f"http://127.0.0.1:{port}"
+    command = (*WEB[:-1], "--port", str(port), WEB[-1])
+    with _process(command, "web", folder):
+        until(lambda: _is_ready(origin), seconds=START_SECONDS)
+        yield origin
+
+
+@contextmanager
+def desk(folder: Path) -> Iterator[None]:
+    """A desk that leases what it can."""
+    with _process(DESK, "desk", folder):
+        yield
+
+
+@contextmanager
+def _process(arguments: tuple[str, ...], role: str, folder: Path) -> Iterator[None]:
+    environment = os.environ | {"OPITIOS_ROLE": role, "OPITIOS_PROCESS": f"{role}-journey"}
+    with (folder / f"{role}.log").open("ab") as log:
+        process = subprocess.Popen(  # noqa: S603 - our own programs
+            [sys.executable, *arguments], cwd=ROOT, env=environment, stdout=log, stderr=log
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            finally:
+                process.kill()
+                process.wait()
+
+
+def _is_ready(origin: str) -> bool:
+    try:
+        return requests.get(f"{origin}/health/ready", timeout=1).status_code == 200
+    except requests.ConnectionError:
+        return False

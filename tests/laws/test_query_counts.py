@@ -1,0 +1,90 @@
+"""Hot endpoints have a pinned number of statements: accepting an order is one (design.md §4)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.api.calls import Api, new_key
+from tests.support.orders import place
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every statement sent to Postgres from now on, whoever sends it."""
+    sent: list[str] = []
+    execute: Callable[..., Any] = psycopg.Cursor.execute
+
+    def counting(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
+        sent.append(query.decode() if isinstance(query, bytes) else str(query))
+        return execute(self, query, *args, **kwargs)
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", counting)
+    return sent
+
+
+@pytest.fixture
+def counted(api: Api, statements: list[str]) -> Callable[[Callable[[], Any]], list[str]]:
+    """Run a call on a warm connection; the statements it sent."""
+    api.get()
+
+    def run(call: Callable[[], Any]) -> list[str]:
+        statements.clear()
+        assert call().status_code < 400
+        return list(statements)
+
+    return run
+
+
+Counted = Callable[[Callable[[], Any]], list[str]]
+
+
+def test_placing_an_order_is_one_statement_and_so_is_its_replay(api: Api, counted: Counted) -> None:
+    key = new_key()
+
+    first = counted(lambda: api.place(key=key))
+    again = counted(lambda: api.place(key=key))
+
+    assert len(first) == len(again) == 1
+    assert "order_accept" in first[0]
+
+
+def test_a_refused_body_costs_none(api: Api, counted: Counted, statements: list[str]) -> None:
+    statements.clear()
+
+    assert api.place({"symbol": "aapl"}).status_code == 422
+    assert api.place(b"{").status_code == 400
+    assert Api("foreign", api.token).get().status_code == 404
+
+    assert statements == []
+
+
+def test_a_list_is_two_statements_however_long_it_is(api: Api, counted: Counted) -> None:
+    short = counted(lambda: api.get("?status=all"))
+    for _ in range(7):
+        place(api.account)
+
+    assert len(counted(lambda: api.get("?status=all"))) == len(short) == 2
+
+
+def test_reading_an_order_is_four_statements(api: Api, counted: Counted) -> None:
+    order = place(api.account)
+
+    assert len(counted(lambda: api.get(f"/{order.order_id}"))) == 4
+
+
+def test_cancelling_an_order_never_sent_is_three_statements(api: Api, counted: Counted) -> None:
+    order = place(api.account)
+
+    assert len(counted(lambda: api.delete(str(order.order_id)))) == 3
+
+
+def test_events_fills_and_journal_are_few(api: Api, counted: Counted) -> None:
+    order = place(api.account)
+
+    assert len(counted(lambda: api.get(f"/{order.order_id}/events"))) == 3
+    assert len(counted(lambda: api.get(f"/api/v1/accounts/{api.account}/fills"))) == 2
+    assert len(counted(lambda: api.get(f"/api/v1/accounts/{api.account}/journal"))) == 2

@@ -1,0 +1,140 @@
+"""`doctor` says what is wrong and what to do, and its exit code says whether anything is."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from opitios.core.embedded.runfolder import RunFolder, write_private
+from opitios.management.diagnosis import clone, servers
+from opitios.management.diagnosis.examination import examine
+from opitios.management.diagnosis.finding import Finding, Level, Patient
+from opitios.management.state import State
+from tests.operator.clone import Clone
+from tests.operator.loopback import saying
+
+NO_SERVER = {"DATABASE_URL": "postgresql:///x?host=/nonexistent", "REDIS_URL": "redis://[::1]:9/0"}
+POOL = ("GET", "/api/v1/pool?limit=500")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    folder = RunFolder(tmp_path)
+    folder.prepare()
+    return folder
+
+
+def patient(run: RunFolder, settings: dict[str, str], *, runs: bool = True) -> Patient:
+    """A clone whose supervisor is this very process, or nobody."""
+    return Patient(run, settings, State.read(run), os.getpid() if runs else None)
+
+
+def by_check(findings: list[Finding]) -> dict[str, Finding]:
+    return {finding.check: finding for finding in findings}
+
+
+def test_a_clone_where_nothing_runs_is_not_wrong(tmp_path: Path) -> None:
+    copy = Clone(tmp_path)
+
+    code, said = copy.do("doctor --json")
+
+    told = json.loads(said)
+    assert (code, told["ok"]) == (0, True)
+    assert told["findings"][-1]["found"] == "nothing runs here"
+
+
+def test_a_secret_others_may_read_is_wrong(tmp_path: Path) -> None:
+    copy = Clone(tmp_path)
+    copy.run.prepare()
+    copy.run.secrets()
+    (copy.run.path / "secrets.json").chmod(0o644)
+
+    code, said = copy.do("doctor --json")
+
+    found = by_check([Finding(**one) for one in json.loads(said)["findings"]])["files"]
+    assert code == 1
+    assert found.level == "wrong"
+    assert "644" in found.found
+    assert found.remedy.startswith("chmod 600")
+
+
+def test_a_damaged_state_is_named(tmp_path: Path) -> None:
+    copy = Clone(tmp_path)
+    copy.run.prepare()
+    copy.run.state.write_text("{")
+
+    code, said = copy.do("doctor")
+
+    assert code == 1
+    assert "state.json is damaged" in said
+
+
+def test_a_dead_process_and_a_silent_port_are_wrong(run: RunFolder) -> None:
+    State("ready", addresses={"ws": 9}, programs={"desk-1": None, "web-1": os.getpid()}).write(run)
+
+    found = by_check(list(clone.programs(patient(run, {}))))
+
+    assert found["desk-1"].level is Level.WRONG
+    assert found["web-1"].level is Level.OK
+    assert found["port 9"].level is Level.WRONG
+
+
+def test_servers_that_do_not_answer_are_wrong_only_while_something_runs(run: RunFolder) -> None:
+    running = by_check(list(examine(patient(run, NO_SERVER))))
+    idle = by_check(list(examine(patient(run, NO_SERVER, runs=False))))
+
+    assert (running["database"].level, running["hints"].level) == (Level.WRONG, Level.WRONG)
+    assert (idle["database"].level, idle["hints"].level) == (Level.NOTE, Level.NOTE)
+
+
+@pytest.mark.usefixtures("django_db_setup")
+def test_a_login_that_may_write_the_journal_is_wrong(run: RunFolder) -> None:
+    owner = {"DATABASE_URL": os.environ["DATABASE_OWNER_URL"]}
+    application = {"DATABASE_URL": os.environ["DATABASE_URL"]}
+
+    bad = by_check(list(servers.database(patient(run, owner))))["grants"]
+    good = by_check(list(servers.database(patient(run, application))))["grants"]
+
+    assert (bad.level, good.level) == (Level.WRONG, Level.OK)
+    assert "may INSERT the journal" in bad.found
+
+
+@pytest.mark.usefixtures("django_db_setup")
+def test_a_database_that_may_lose_a_commit_is_wrong(run: RunFolder) -> None:
+    url = {"DATABASE_URL": os.environ["DATABASE_URL"] + "&options=-csynchronous_commit%3Doff"}
+
+    found = by_check(list(servers.database(patient(run, url))))["durability"]
+
+    assert found.level is Level.WRONG
+    assert "synchronous_commit" in found.found
+
+
+def test_accounts_in_trouble_are_named(run: RunFolder) -> None:
+    rows = [{"account_id": f"a{n}", "state": "quarantined"} for n in range(7)]
+    with saying({POOL: [(200, {"accounts": rows})]}) as gateway:
+        write_private(run.handout, f"API_URL={gateway.url}\nTOKEN_ADMIN=t\n")
+
+        found = servers.pool(patient(run, {}))
+
+    assert found.level is Level.WRONG
+    assert found.found.startswith("7 not ready: a0 quarantined, a1 quarantined")
+
+
+def test_a_token_that_ran_out_is_told_how_to_renew_it(run: RunFolder) -> None:
+    with saying({POOL: [(401, {"reason": "token-expired"})]}) as gateway:
+        write_private(run.handout, f"API_URL={gateway.url}\nTOKEN_ADMIN=t\n")
+
+        found = servers.pool(patient(run, {}))
+
+    assert (found.level, found.found) == (Level.WRONG, "answers 401")
+    assert "make up" in found.remedy
+
+
+def test_no_finding_repeats_a_password(run: RunFolder) -> None:
+    url = "postgresql://u:pass-word@/x?host=/nonexistent"
+    settings = {"DATABASE_URL": url, "REDIS_URL": "redis://:pass-word@[::1]:9/0"}
+
+    found = list(examine(patient(run, settings)))
+
+    assert "pass-word" not in str(found)

@@ -1,0 +1,69 @@
+"""The desk's second hands: checks, look-ups and comparisons, a bounded number for each account.
+
+They wait for the broker, so an account whose calls hang must not keep all of them (C28).
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+WORKERS = 8
+# How many of them one account may keep busy.
+WORKERS_AN_ACCOUNT = 2
+
+Job = Callable[[], None]
+
+
+@dataclass(slots=True)
+class _Load:
+    """One account's jobs: how many run, and those that wait, by name."""
+
+    running: int = 0
+    waiting: deque[tuple[str, Job]] = field(default_factory=deque)
+
+
+class Carers:
+    """Runs jobs by account. A job must not raise."""
+
+    def __init__(self) -> None:
+        self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="carer")
+        self._loads: dict[str, _Load] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def submit(self, account_id: str, what: str, job: Job) -> None:
+        """Run a job soon; one of the same name that still waits makes it unnecessary."""
+        with self._lock:
+            load = self._loads.setdefault(account_id, _Load())
+            if any(name == what for name, _ in load.waiting):
+                return
+            load.waiting.append((what, job))
+            self._start(account_id, load)
+
+    def close(self) -> None:
+        """Finish what runs; what waits is left to whoever owns the accounts next."""
+        with self._lock:
+            self._closed = True
+            self._loads.clear()
+        self._workers.shutdown(wait=True, cancel_futures=True)
+
+    def _start(self, account_id: str, load: _Load) -> None:
+        if self._closed or not load.waiting or load.running >= WORKERS_AN_ACCOUNT:
+            return
+        load.running += 1
+        self._workers.submit(self._work, account_id, load)
+
+    def _work(self, account_id: str, load: _Load) -> None:
+        with self._lock:
+            job = load.waiting.popleft()[1] if load.waiting else None
+        try:
+            if job is not None:
+                job()
+        finally:
+            with self._lock:
+                load.running -= 1
+                self._start(account_id, load)
+                if not (load.running or load.waiting):
+                    self._loads.pop(account_id, None)

@@ -1,0 +1,86 @@
+"""What holds each account's new orders back, as its desk tells it to those who accept orders.
+
+Written when it changes and looked at twice a second; a quiet account costs no write.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from accounts import standings
+from accounts.pool import PooledAccount
+from accounts.standings import Pressure
+from opitios.broker.breaker import State
+from opitios.broker.budget import Budget
+from opitios.core import clock, database
+
+# Below this share of its minute an account's budget is worth telling.
+TELL_BELOW = 0.5
+# Seconds: instants this close are the same, they are measured anew each time.
+SAME_INSTANT = 0.25
+
+_WAITING = """
+SELECT account_id, count(*) AS waiting FROM trading_order
+WHERE status = 'queued' AND account_id = ANY(%s) GROUP BY account_id
+"""
+
+
+class Pressures:
+    """What one desk has told of its accounts. Used by the desk's loop alone."""
+
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
+        self._told: dict[str, Pressure] = {}
+
+    def tell(self, accounts: Iterable[PooledAccount]) -> int:
+        """Write what changed about these accounts, which are all we own; how many it were."""
+        owned = {account.account_id: account for account in accounts}
+        self._take_over(owned.keys() - self._told.keys())
+        self._told = {key: value for key, value in self._told.items() if key in owned}
+        counted = database.rows(_WAITING, (sorted(owned),))
+        waiting = Counter({row["account_id"]: row["waiting"] for row in counted})
+        now, at = clock.monotonic(), clock.now()
+        seen = [pressure_on(owned[key], waiting[key], now, at) for key in owned]
+        changed = [each for each in seen if not is_same(each, self._told[each.account_id])]
+        standings.tell(self._owner, changed)
+        self._told.update({each.account_id: each for each in changed})
+        return len(changed)
+
+    def _take_over(self, new: Iterable[str]) -> None:
+        """What another desk told of an account stands until it is told otherwise."""
+        ids = sorted(new)
+        if ids:
+            self._told |= {key: Pressure(key) for key in ids} | standings.of(ids)
+
+
+def pressure_on(account: PooledAccount, waiting: int, now: float, at: datetime) -> Pressure:
+    """Sum up what holds an account's orders back. `now` is monotonic, `at` the same instant."""
+    guard, line = account.guard, account.guard.trading
+    state = guard.state()
+    rests = line.wait(now, first=False) if line is not None and state is State.OPEN else 0.0
+    if guard.budget is not None:
+        rests = max(rests, guard.budget.rests_until(now) - now)
+    return Pressure(
+        account_id=account.account_id,
+        breaker=state,
+        rests_until=at + timedelta(seconds=rests) if rests > SAME_INSTANT else None,
+        waiting=waiting,
+        submits_left=_worth_telling(guard.budget, now),
+    )
+
+
+def _worth_telling(budget: Budget | None, now: float) -> int | None:
+    if budget is None:
+        return None
+    left = budget.submits_left(now)
+    return left if left < budget.per_minute * TELL_BELOW else None
+
+
+def is_same(one: Pressure, other: Pressure) -> bool:
+    """Whether both tell the same, but for the jitter of their clocks."""
+    figures = [(each.breaker, each.waiting, each.submits_left) for each in (one, other)]
+    if figures[0] != figures[1]:
+        return False
+    if one.rests_until is None or other.rests_until is None:
+        return one.rests_until is other.rests_until
+    return abs((one.rests_until - other.rests_until).total_seconds()) < SAME_INSTANT
