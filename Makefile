@@ -18,7 +18,8 @@ export UV_PYTHON_DOWNLOADS := never
 TRADER := --accounts account_001 --permissions market_data,account_read,trade --ttl 24h
 ARGS ?= $(TRADER)
 S ?= *
-PYTEST_ARGS ?= -n 2
+# A file stays with one worker: what its tests share is started once.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10

@@ -81,7 +81,8 @@ _MERGED = frozenset({"upstreams", "accounts"})
 def _at_desks(alive: list[ProcessRow]) -> dict[str, Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
     for row in alive:
-        found.update(row.snapshot.get("accounts", {}))
+        if row.role == "desk":
+            found.update(row.snapshot.get("accounts", {}))
     return found
 
 

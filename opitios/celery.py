@@ -20,7 +20,6 @@ os.environ.setdefault(
 os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 from celery import Celery, signals  # noqa: E402 - after the environment is set
-from kombu import Queue  # noqa: E402
 
 from opitios.canary import Canary, canary_queue  # noqa: E402
 from opitios.core import bus  # noqa: E402
@@ -47,9 +46,9 @@ def broker_url(redis_url: str) -> str:
 
 def _settings(config: Config) -> dict[str, Any]:
     url = broker_url(config.redis_url.get_secret_value())
-    queues = [Queue(QUEUE)]
+    queues: dict[str, dict[str, Any]] = {QUEUE: {}}
     if config.role == "worker":
-        queues.append(Queue(canary_queue(config)))
+        queues[canary_queue(config)] = {}
     return {
         "broker_url": url,
         "broker_use_ssl": {"ssl_cert_reqs": ssl.CERT_REQUIRED} if _is_tls(url) else None,
@@ -75,7 +74,8 @@ def _settings(config: Config) -> dict[str, Any]:
         "task_serializer": "json",
         "accept_content": ["json"],
         "result_expires": None,
-        "imports": ("trading.tasks", "opitios.canary"),
+        # Beat knows its task by name: what tasks need would only take memory there.
+        "imports": ("trading.tasks", "opitios.canary") if config.role == "worker" else (),
         "timezone": "UTC",
         "worker_prefetch_multiplier": 1,
         # Pidbox, events and gossip would be three more ways to hang on Redis.
@@ -102,7 +102,9 @@ def _is_tls(url: str) -> bool:
 
 def _keep_our_logs(**_: Any) -> None:
     """Take the place of Celery's own logging; two lines a second about hints help nobody."""
-    for name in ("celery.worker.strategy", "celery.app.trace", "celery.beat"):
+    for name in ("strategy", "request"):
+        logging.getLogger(f"celery.worker.{name}").setLevel(logging.WARNING)
+    for name in ("celery.app.trace", "celery.beat"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

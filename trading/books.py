@@ -6,7 +6,7 @@ have a lane of their own (design.md §4).
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -156,6 +156,12 @@ class Books:
         """How many orders are being sent."""
         with self._lock:
             return sum(len(book.flying) for book in self._books.values())
+
+    def without_hold(self, account_ids: Iterable[str], now: float) -> list[str]:
+        """Those of the accounts that are not on hold."""
+        with self._lock:
+            held = {key for key, book in self._books.items() if now < book.hold_until}
+        return sorted(set(account_ids) - held)
 
     def with_work(self, now: float | None = None) -> list[str]:
         """The accounts in which something waits, at `now` without those on hold."""

@@ -38,8 +38,12 @@ logger = structlog.get_logger("app")
 
 # A desk that is told to stop finishes what it is sending, so long at most (design.md §1).
 DRAIN_SECONDS = 25.0
-# Orders read by one poll; what is left is read by the next.
+# Orders of one account, and cancels of all, read by one poll; what is left is read by the next. An
+# account with thousands waiting must not be all that a poll reads (C28).
+POLL_EACH = 16
 POLL_ROWS = 2000
+# Orders read for one hint: more than an account may have under way.
+WOKEN_ROWS = 8
 
 Job = Callable[[], None]
 
@@ -166,8 +170,9 @@ class Desk:
         failpoints.reach("lease-renewed")
         held = set(holding.accounts)
         lost, new = self.leased - held, held - self.leased
-        self.leased = held
+        # Before anything is sent: the last desk may have left an account in quarantine.
         self.keys.own(held)
+        self.leased = held
         # Another desk has joined: nothing new of the surplus is sent, and it goes when it is idle.
         self._surplus = set(sorted(held)[holding.share :])
         self.books.drop(lost)
@@ -198,17 +203,26 @@ class Desk:
         found = (self._pool.get(account_id) for account_id in sorted(self.leased))
         return [account for account in found if account is not None]
 
-    def take_woken(self, order_id: UUID) -> None:
-        """Read the order a hint told of, and go on with it."""
-        self._dispatch(queries.orders_where("id = %s", (order_id,)))
+    def take_woken(self, account_id: str, order_id: UUID) -> None:
+        """Read the order a hint told of, and go on with it.
+
+        Senders read hints side by side: the oldest that wait are read too, so that none is
+        overtaken by one whose hint was read sooner.
+        """
+        condition = "account_id = %s AND NOT final AND (status = 'queued' OR id = %s)"
+        about = (account_id, order_id, WOKEN_ROWS)
+        self._dispatch(queries.orders_where(f"{condition} ORDER BY created_at, id LIMIT %s", about))
 
     def poll(self) -> None:
         """Read what waits for being sent or cancelled: what a lost hint was about is found here."""
-        self._dispatch(
-            queries.orders_where("status = 'queued' ORDER BY created_at, id LIMIT %s", (POLL_ROWS,))
-        )
+        now = clock.monotonic()
+        self._dispatch(queries.oldest_queued(self.books.without_hold(self.leased, now), POLL_EACH))
+        for account_id in self.books.with_work(now):
+            self._send_soon(account_id)
+        # Of our accounts only: what waits for somebody else must not hide what waits for us.
         asked = queries.orders_where(
-            "NOT final AND cancel_requested_at IS NOT NULL LIMIT %s", (POLL_ROWS,)
+            "NOT final AND cancel_requested_at IS NOT NULL AND account_id = ANY(%s) LIMIT %s",
+            (list(self.leased), POLL_ROWS),
         )
         self._dispatch(asked)
         self._forget_cancels({row["id"] for row in asked})
@@ -223,12 +237,14 @@ class Desk:
     def _dispatch(self, rows: list[Row]) -> None:
         ours = [row for row in rows if row["account_id"] in self.leased]
         queued = [row for row in ours if row["status"] == "queued"]
-        ready = self.books.with_work(clock.monotonic())
-        for account_id in self.books.add(queued) | set(ready):
-            self._jobs.put(lambda account_id=account_id: self.send_next(account_id))  # type: ignore[misc]
+        for account_id in self.books.add(queued):
+            self._send_soon(account_id)
         for row in ours:
             if row["cancel_requested_at"] and row["broker_order_id"] and not row["final"]:
                 self._plan_cancel(row)
+
+    def _send_soon(self, account_id: str) -> None:
+        self._jobs.put(lambda: self.send_next(account_id))
 
     def _plan_cancel(self, row: Row) -> None:
         now = clock.monotonic()
@@ -258,12 +274,12 @@ class Desk:
             return
         try:
             # While this one is under way, another of the account may go (four at once).
-            self._jobs.put(lambda: self.send_next(account_id))
+            self._send_soon(account_id)
             self._sender.send(row, account)
         finally:
             account.guard.withdraw()
             if self.books.landed(row):
-                self._jobs.put(lambda: self.send_next(account_id))
+                self._send_soon(account_id)
 
     def cancel_next(self, account_id: str) -> None:
         """Ask for an account's next cancel, one at a time: they use a slot of their own."""
@@ -375,8 +391,8 @@ class Desk:
         if hint["account_id"] in self.leased:
             failpoints.reach("wake-received")
             # A sender takes it at once: the loop may be busy with its leases.
-            order_id = UUID(hint["order_id"])
-            self._jobs.put(lambda: self.take_woken(order_id))
+            account_id, order_id = hint["account_id"], UUID(hint["order_id"])
+            self._jobs.put(lambda: self.take_woken(account_id, order_id))
 
     def _on_message(self, account_id: str, raw: bytes, received_at: float) -> None:
         try:

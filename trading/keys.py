@@ -97,10 +97,10 @@ class Keys:
         """Own these accounts from now on: take over what their last desk found and told."""
         owned = frozenset(account_ids)
         lost, new = self._owned - owned, owned - self._owned
-        self._owned = owned
         self._doubts.forget(lost)
         if new:
             self._take_over(sorted(new))
+        self._owned = owned
 
     def _take_over(self, new: list[str]) -> None:
         now = clock.monotonic()

@@ -125,7 +125,7 @@ class Order(models.Model):
             ),
             # What desks poll for ten times a second: small, whatever the table's size.
             models.Index(
-                fields=["created_at", "id"],
+                fields=["account_id", "created_at", "id"],
                 name="orders_to_send",
                 condition=models.Q(status="queued"),
             ),

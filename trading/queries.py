@@ -39,6 +39,20 @@ def orders_where(condition: str, params: Sequence[Any]) -> list[dict[str, Any]]:
     return [row for row in map(_order, found) if row is not None]
 
 
+_OLDEST_QUEUED = """
+SELECT o.* FROM unnest(%s::text[]) AS a(account_id) CROSS JOIN LATERAL (
+    SELECT * FROM trading_order t WHERE t.account_id = a.account_id AND t.status = 'queued'
+    ORDER BY t.created_at, t.id LIMIT %s) o
+WHERE EXISTS (SELECT 1 FROM trading_order WHERE status = 'queued')
+"""
+
+
+def oldest_queued(account_ids: list[str], each: int) -> list[dict[str, Any]]:
+    """Read the oldest orders that wait to be sent, so many of each account at most."""
+    found = database.rows(_OLDEST_QUEUED, (account_ids, each))
+    return [row for row in map(_order, found) if row is not None]
+
+
 def find_order(account_id: str, order_id: str) -> dict[str, Any] | None:
     """Find an order of an account by our id or the broker's."""
     try:

@@ -110,6 +110,8 @@ class Resolver:
         if taken is None:
             return False
         database.release()
+        if self._overdue:
+            logger.warning("a look-up that no worker did", account_id=account.account_id)
         try:
             return self._look_up(taken, account)
         except BrokerError as error:

@@ -1,6 +1,6 @@
 """How the API's documents describe orders, fills and their history."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from opitios.core.openapi import (
     ANYTHING,
@@ -263,15 +263,15 @@ _ABOUT_PRICE = {
 }
 
 
-def _exactly_one(about: Mapping[str, str]) -> Schema:
-    """One of two decimals is there, the other absent or null."""
+def _exactly_one(names: Iterable[str]) -> Schema:
+    """One of these decimals is there, the others absent or null."""
 
     def only(name: str) -> Schema:
-        return {"properties": {each: {} if each == name else _NULL for each in about}} | {
-            "required": [name], "not": {"properties": {name: _NULL}},
-        }  # fmt: skip
+        given = {"type": ["string", "number"]}
+        properties = {each: given if each == name else _NULL for each in names}
+        return {"required": [name], "properties": properties, "additionalProperties": True}
 
-    return {"oneOf": [only(name) for name in about]}
+    return {"oneOf": [only(name) for name in names]}
 
 
 _SIZES = {
@@ -285,12 +285,10 @@ def _request(kind: str) -> Schema:
     """What a request of one type holds: prices that are not of this type are absent or null."""
     needed = commands.PRICES_OF.get(kind, ())
     either = [_SIZES] if kind in commands.PRICES_OF else [_SIZES, _TRAIL_ABOUT]
-    prices = {name: _asked_decimal(_ABOUT_PRICE[name]) if name in needed else _NULL
-              for name in commands.PRICES}  # fmt: skip
-    choices = {
-        name: nullable(_asked_decimal(about)) for each in either for name, about in each.items()
-    }
-    properties = {"type": word(kind), **_ASKED, **prices, **choices}
+    properties = {"type": word(kind), **_ASKED, **dict.fromkeys(commands.PRICES, _NULL)}
+    properties |= {name: _asked_decimal(_ABOUT_PRICE[name]) for name in needed}
+    for choice in either:
+        properties |= {name: nullable(_asked_decimal(about)) for name, about in choice.items()}
     optional = [name for name in (*commands.PRICES, *_SIZES) if name not in needed]
     return {
         **record(properties, optional=(*_MAY_BE_ABSENT, *optional)),

@@ -63,6 +63,8 @@ class Breaker:
         self._ambiguous: deque[float] = deque()
         self._opened_at: float | None = None
         self._tripped = False
+        # When a call came back well since it opened.
+        self._proven_at: float | None = None
         # Counts openings and closings: a call that began before one says nothing after it.
         self._era = 0
         self._most = FIRST_PROBES
@@ -108,7 +110,7 @@ class Breaker:
         with self._lock:
             if era != self._era:
                 return
-            if self._opened_at is None:
+            if self._state(now) is State.CLOSED:
                 self._count(outcome, now)
             else:
                 self._judge_probe(outcome, now)
@@ -121,15 +123,18 @@ class Breaker:
 
     @property
     def _proven(self) -> bool:
-        return self._good > 0 or self._most > FIRST_PROBES
+        return self._proven_at is not None
 
     def _state(self, now: float) -> State:
+        if self._proven_at is not None and now >= self._proven_at + self._timers.window:
+            # It went well for as long as failures are remembered; too quiet for whole rounds.
+            self._begin(None)
         if self._opened_at is None:
             return State.CLOSED
         return State.OPEN if now < self._opened_at + self._timers.open else State.HALF_OPEN
 
     def _wait(self, now: float, *, first: bool) -> float:
-        if self._opened_at is None:
+        if self._state(now) is State.CLOSED or self._opened_at is None:
             return 0.0
         left = self._opened_at + self._timers.open - now
         if left > 0:
@@ -164,6 +169,7 @@ class Breaker:
             return
         if outcome is Outcome.GOOD or (outcome is Outcome.DENIED and not self._tripped):
             self._good += 1
+            self._proven_at = now if self._proven_at is None else self._proven_at
         else:
             tripped = self._tripped
             self._open(now)
@@ -181,5 +187,6 @@ class Breaker:
 
     def _begin(self, opened_at: float | None) -> None:
         self._opened_at, self._tripped = opened_at, False
+        self._proven_at = None
         self._era += 1
         self._most, self._probing, self._good = FIRST_PROBES, 0, 0

@@ -123,6 +123,15 @@ def test_each_good_round_lets_twice_as_many_in_until_it_is_closed(opened: Breake
     assert opened.state(OPEN) is State.CLOSED
 
 
+def test_where_few_call_it_closes_after_ten_good_seconds(opened: Breaker) -> None:
+    calls(opened, Outcome.GOOD, 1, now=OPEN)
+    assert opened.state(OPEN + 9.9) is State.HALF_OPEN
+
+    assert opened.state(OPEN + 10) is State.CLOSED
+    calls(opened, Outcome.AMBIGUOUS, AMBIGUOUS_TO_OPEN - 1, now=OPEN + 10)
+    assert opened.state(OPEN + 10) is State.CLOSED
+
+
 def test_a_failed_try_opens_it_again(opened: Breaker) -> None:
     calls(opened, Outcome.GOOD, 3, now=OPEN)
 

@@ -12,6 +12,8 @@ pytestmark = pytest.mark.contract
 
 PLAIN = {"symbol": "AAPL", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"}
 LIMIT = {**PLAIN, "type": "limit", "limit_price": "1.50"}
+STOP = {**PLAIN, "type": "stop", "stop_price": "1"}
+TRAIL = {**PLAIN, "type": "trailing_stop", "trail_price": "1"}
 
 
 def without(body: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -97,11 +99,76 @@ REFUSALS = [
     ({**PLAIN, "qty": "NaN"}, 400, 40010000, "request body format is invalid"),
     ({**PLAIN, "symbol": 5}, 400, 40010000, "request body format is invalid"),
     ([PLAIN], 400, 40010000, "request body format is invalid"),
+    ({**PLAIN, "type": "stop"}, 422, 40010001, "stop orders require a stop price"),
+    ({**STOP, "limit_price": "1"}, 422, 40010001, "stop orders require no limit price"),
+    ({**LIMIT, "stop_price": "1"}, 422, 40010001, "limit orders require no stop price"),
+    *(
+        (body, 422, 40010001, "stop limit orders require both stop and limit price")
+        for body in ({**STOP, "type": "stop_limit"}, {**LIMIT, "type": "stop_limit"})
+    ),
+    *(
+        (
+            {**PLAIN, "type": "trailing_stop", **trail},
+            422,
+            40010001,
+            "trailing stop orders must specify one of trail_price or trail_percent",
+        )
+        for trail in ({}, {"trail_price": "1", "trail_percent": "1"})
+    ),
     (
-        {**PLAIN, "type": "stop", "stop_price": "1"},
+        {**TRAIL, "stop_price": "1"},
+        422,
+        40010001,
+        "trailing stop orders require no stop or limit price",
+    ),
+    ({**TRAIL, "trail_price": "0"}, 422, 40010001, "trail_price must be > 0"),
+    (
+        without({**TRAIL, "trail_percent": "0.09"}, "trail_price"),
+        422,
+        40010001,
+        "trail_percent must be greater than or equal to 0.1",
+    ),
+    (
+        {**PLAIN, "trail_price": "1"},
+        422,
+        40010001,
+        "only trailing stop orders accept trail_price or trail_percent",
+    ),
+    ({**STOP, "stop_price": "0"}, 422, 40010001, "stop price must be > 0"),
+    (
+        {**STOP, "stop_price": "290.123"},
         422,
         42210000,
-        "sandbox: stop orders are not supported yet",
+        "invalid stop_price 290.123. sub-penny increment does not fulfill minimum pricing criteria",
+    ),
+    *(
+        ({**body, "time_in_force": tif}, 422, 40010001, "invalid time_in_force")
+        for body in (STOP, {**STOP, "type": "stop_limit", "limit_price": "2"}, TRAIL)
+        for tif in ("ioc", "fok", "opg", "cls")
+    ),
+    *(
+        (
+            {**STOP, "qty": "0.5", "time_in_force": tif},
+            422,
+            42210000,
+            "fractional orders must be DAY orders",
+        )
+        for tif in ("gtc", "ioc", "fok", "opg", "cls")
+    ),
+    (
+        {**TRAIL, "qty": "0.5"},
+        422,
+        42210000,
+        "fractional orders cannot be trailing stop orders",
+    ),
+    *(
+        (
+            {**body, "extended_hours": True},
+            422,
+            42210000,
+            "extended hours order must be DAY or GTC limit orders",
+        )
+        for body in (STOP, TRAIL, {**LIMIT, "time_in_force": "ioc"})
     ),
     (
         {**LIMIT, "order_class": "bracket"},

@@ -13,16 +13,11 @@ from tests.api.calls import GOOD, Api, new_key, read
 from tests.openapi.document import Document
 from tests.support.accounts import lease, token
 from tests.support.orders import CAUSE, fill, place, report, row_of
+from tests.support.sandbox_process import SandboxProcess
 from trading import executions
 from trading.orders import Accepted
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(scope="module")
-def document() -> Document:
-    """What was held against it is counted over the whole file."""
-    return Document()
 
 
 @pytest.fixture
@@ -65,86 +60,90 @@ def reads(api: Api, order_id: object) -> Iterator[str]:
     yield f"{account}/orders:by_client_order_id?client_order_id={coid}"
 
 
-def test_what_is_read(api: Api, filled: Accepted, quoted: None, document: Document) -> None:
-    for path in reads(api, filled.order_id):
+def read_everything(api: Api, order_id: object, document: Document) -> None:
+    """Hold every read that finds something against the document."""
+    for path in reads(api, order_id):
         answer = api.call("GET", path)
 
-        # The pool of a test's process loads no accounts by itself: ready or not is its own test.
         assert answer.status_code == 200, (path, answer.content)
         document.hold("GET", path, answer)
 
 
-def test_what_is_placed_and_cancelled(api: Api, document: Document) -> None:
-    place_path = f"{api.orders}/stocks"
-    placed = api.place(key=new_key())
-    unkeyed = api.place()
-    for answer in (placed, unkeyed, api.place({**GOOD, "client_order_id": "mine"})):
-        assert answer.status_code == 202
-        document.hold("POST", place_path, answer)
-    path = f"{api.orders}/{read(placed)['id']}"
-
-    for status in (200, 409):
-        canceled = api.call("DELETE", path)
-
-        assert canceled.status_code == status
-        document.hold("DELETE", path, canceled)
-
-
-def test_a_cancel_that_the_broker_is_asked_for(api: Api, document: Document) -> None:
-    lease(api.account, "d")
-    accepted = place(api.account)
-    claimed = executions.claim(row_of(accepted), owner="d", process="desk-1")
-    assert claimed is not None
-    path = f"{api.orders}/{accepted.order_id}"
-
-    answer = api.call("DELETE", path)
-
-    assert answer.status_code == 202
-    document.hold("DELETE", path, answer)
-
-
-def test_the_broker_s_verdict(api: Api, filled: Accepted, document: Document) -> None:
-    path = f"{api.orders}/stocks"
+def place_and_cancel(api: Api, document: Document) -> None:
+    """Hold a new order, a verdict and every way a cancel is taken against the document."""
     key = new_key()
-    first = read(api.place(key=key))
-    row = {"id": first["id"], "client_order_id": first["client_order_id"]}
-    executions.report(first["id"], report(row, "new"), CAUSE)
-
-    answer = api.place(key=key, Prefer="wait=1")
-
-    assert answer.status_code == 200
-    document.hold("POST", path, answer)
-
-
-def test_refusals(api: Api, document: Document) -> None:
-    path = f"{api.orders}/stocks"
-    reader = token([api.account], permissions=["account_read"])
-    api.place(key="once")
-    refused = {
-        400: api.call("POST", path, b"{"),
-        401: api.place(Authorization="Bearer no"),
-        403: api.place(Authorization=f"Bearer {reader}"),
-        404: api.place(Authorization=f"Bearer {token(['somebody-else'])}"),
-        405: api.call("PUT", path),
-        413: api.call("POST", path, b"x" * 100_000),
-        415: api.call("POST", path, b"{}", Content_Type="text/plain"),
-        422: api.place({**GOOD, "qty": "x", "legs": []}),
-    }
-    for status, answer in refused.items():
-        assert answer.status_code == status
-        document.hold("POST", path, answer)
-
-    mismatch = api.place({**GOOD, "qty": "2"}, key="once")
-
-    document.hold("POST", path, mismatch)
+    placed = api.place(key=key)
+    document.hold("POST", f"{api.orders}/stocks", placed)
+    order = read(placed)
+    executions.report(order["id"], report(order, "new"), CAUSE)
+    document.hold("POST", f"{api.orders}/stocks", api.place(key=key, Prefer="wait=1"))
+    for order_id in (order["id"], read(api.place())["id"]):
+        path = f"{api.orders}/{order_id}"
+        document.hold("DELETE", path, api.call("DELETE", path))
+    api.place()
+    document.hold("DELETE", api.orders, api.call("DELETE", api.orders))
 
 
-def test_every_operation_was_met_with_every_success_it_tells_of(document: Document) -> None:
+def test_every_operation_answers_every_success_it_tells_of(
+    api: Api, filled: Accepted, quoted: None
+) -> None:
+    document = Document()
+
+    read_everything(api, filled.order_id, document)
+    place_and_cancel(api, document)
+
     told = {
         (name, int(status))
         for name, each in document.operations().items()
         for status in each["responses"]
         if status.startswith("2")
     }
-
     assert told - document.seen == set()
+
+
+def test_an_order_without_a_key_says_what_a_repeat_would_do(api: Api) -> None:
+    answer = api.place()
+
+    assert "hint" in read(answer)
+    Document().hold("POST", f"{api.orders}/stocks", answer)
+
+
+def test_an_order_that_is_final_is_not_cancelled(api: Api, filled: Accepted) -> None:
+    path = f"{api.orders}/{filled.order_id}"
+
+    answer = api.call("DELETE", path)
+
+    assert answer.status_code == 409
+    Document().hold("DELETE", path, answer)
+
+
+def test_every_refusal_of_an_order_is_told(api: Api) -> None:
+    document = Document()
+    path = f"{api.orders}/stocks"
+    reader = token([api.account], permissions=["account_read"])
+    api.place(key="once")
+    refused = [
+        (400, api.call("POST", path, b"{")),
+        (401, api.place(Authorization="Bearer no")),
+        (403, api.place(Authorization=f"Bearer {reader}")),
+        (404, api.place(Authorization=f"Bearer {token(['somebody-else'])}")),
+        (405, api.call("PUT", path)),
+        (413, api.call("POST", path, b"x" * 100_000)),
+        (415, api.call("POST", path, b"{}", Content_Type="text/plain")),
+        (422, api.place({**GOOD, "qty": "x", "legs": []})),
+        (422, api.place({**GOOD, "qty": "2"}, key="once")),
+    ]
+
+    for status, answer in refused:
+        assert answer.status_code == status
+        document.hold("POST", path, answer)
+
+
+def test_a_broker_that_is_away_is_told(sandbox: SandboxProcess, api: Api) -> None:
+    sandbox.fault("500", account=api.account, times=0)
+    path = f"/api/v1/accounts/{api.account}/positions"
+
+    answer = api.call("GET", path)
+
+    assert answer.status_code == 503
+    Document().hold("GET", path, answer)

@@ -31,8 +31,9 @@ def test_every_process_is_known_by_its_command_and_works_in_the_clone(stack: Sta
     programs = [stack.sandbox(), *stack.gateway(), *stack.retry_path()]
 
     lines = [" ".join(program.argv) for program in programs]
-    for words in ("-m sandbox", "manage.py desk", "uvicorn", "granian", "celery -A opitios worker",
-                  "celery -A opitios beat"):  # fmt: skip
+    celery = "celery -A opitios --quiet"
+    servers = ("-m sandbox", "manage.py desk", "uvicorn", "granian")
+    for words in (*servers, f"{celery} worker", f"{celery} beat"):
         assert any(words in line for line in lines)
     assert {program.folder for program in programs} == {stack.run.root}
     assert not [line for line in lines if "--host " in line and "--host 127.0.0.1" not in line]

@@ -17,6 +17,18 @@ WASH_TRADES = [
     ({"limit_price": "90"}, {}, True),
     ({}, {"limit_price": "500"}, True),
     ({}, {}, True),
+    # A stop counts as a market order, a stop limit as a limit order; trailing stops are exempt.
+    ({"limit_price": "90"}, {"type": "stop", "stop_price": "80"}, True),
+    ({"type": "stop", "stop_price": "110"}, {"limit_price": "500"}, True),
+    (
+        {"limit_price": "90"},
+        {"type": "stop_limit", "stop_price": "80", "limit_price": "91"},
+        False,
+    ),
+    ({"limit_price": "90"}, {"type": "stop_limit", "stop_price": "80", "limit_price": "90"}, True),
+    ({"limit_price": "90"}, {"type": "trailing_stop", "trail_price": "2"}, False),
+    ({"type": "trailing_stop", "trail_percent": "2"}, {"limit_price": "200"}, False),
+    ({"type": "trailing_stop", "trail_percent": "2"}, {}, False),
 ]
 
 
@@ -87,6 +99,24 @@ def test_a_short_sale_reserves_three_percent_more() -> None:
     order = books.place(qty="10", side="sell", limit_price="100")
 
     assert order.reserved_cash == 10 * Decimal("100.01") * Decimal("1.03")
+
+
+@pytest.mark.parametrize(
+    ("fields", "a_share"),
+    [
+        ({"type": "stop", "stop_price": "40"}, "41.60"),
+        ({"type": "stop", "stop_price": "120"}, "123.00"),
+        ({"type": "stop_limit", "stop_price": "120", "limit_price": "121"}, "121"),
+        ({"type": "trailing_stop", "trail_price": "5"}, "105.01"),
+        ({"type": "stop", "side": "sell", "stop_price": "80"}, "103.0103"),
+    ],
+)
+def test_a_stop_reserves_what_it_may_cost_at_the_worst(
+    fields: dict[str, Any], a_share: str
+) -> None:
+    order = Books().place(qty="2", **fields)
+
+    assert order.reserved_cash == 2 * Decimal(a_share)
 
 
 def test_selling_more_than_is_held_does_not_turn_round() -> None:

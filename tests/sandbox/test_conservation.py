@@ -31,11 +31,34 @@ class Trading(RuleBasedStateMachine):
         side=st.sampled_from(["buy", "sell"]),
         qty=st.integers(min_value=1, max_value=400),
         limit=st.none() | CENTS,
-        tif=st.sampled_from(["day", "gtc", "ioc", "fok"]),
+        tif=st.sampled_from(["day", "gtc", "ioc", "fok", "opg", "cls"]),
     )
     def submit(self, side: str, qty: int, limit: int | None, tif: str) -> None:
         price = {} if limit is None else {"limit_price": str(Decimal(limit).scaleb(-2))}
         self._try(side=side, qty=str(qty), time_in_force=tif, **price)
+
+    @rule(
+        side=st.sampled_from(["buy", "sell"]),
+        qty=st.integers(min_value=1, max_value=400),
+        stop=CENTS,
+        limit=st.none() | CENTS,
+    )
+    def submit_stop(self, side: str, qty: int, stop: int, limit: int | None) -> None:
+        price = {} if limit is None else {"limit_price": str(Decimal(limit).scaleb(-2))}
+        kind = "stop" if limit is None else "stop_limit"
+        self._try(
+            side=side, qty=str(qty), type=kind, stop_price=str(Decimal(stop).scaleb(-2)), **price
+        )
+
+    @rule(
+        side=st.sampled_from(["buy", "sell"]),
+        qty=st.integers(min_value=1, max_value=400),
+        tenths=st.integers(min_value=1, max_value=500),
+        name=st.sampled_from(["trail_price", "trail_percent"]),
+    )
+    def submit_trail(self, side: str, qty: int, tenths: int, name: str) -> None:
+        away = str(Decimal(tenths).scaleb(-1))
+        self._try(side=side, qty=str(qty), type="trailing_stop", **{name: away})
 
     @rule(side=st.sampled_from(["buy", "sell"]), dollars=st.integers(min_value=1, max_value=20_000))
     def submit_dollars(self, side: str, dollars: int) -> None:
@@ -85,6 +108,11 @@ class Trading(RuleBasedStateMachine):
         open_ids = {order.id for order in exchange.orders.values() if not order.is_final}
         assert set(self.books.account.open_orders) == open_ids
         assert {order.id for order in exchange.open_orders()} == open_ids
+
+    @invariant()
+    def no_stop_trades_before_its_price(self) -> None:
+        for order in self.books.exchange.orders.values():
+            assert not (order.awaits_stop and order.filled_qty)
 
     @invariant()
     def every_order_filled_what_its_fills_say(self) -> None:

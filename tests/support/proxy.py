@@ -43,6 +43,10 @@ class Proxy:
         self._swallow: bytes | None = None
         self._vanishes = False
         self._is_gone = self._is_black_hole = False
+        self._kept: bytes | None = None
+        self._let_go = threading.Event()
+        # A request that is kept back is here, and its server has not seen it.
+        self.keeps = threading.Event()
         # Answers that never arrived.
         self.swallowed = 0
         self._thread = threading.Thread(target=self._accept, name="proxy", daemon=True)
@@ -60,6 +64,7 @@ class Proxy:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self.let_go()
         self.cut()
         self._thread.join(5)
 
@@ -69,6 +74,15 @@ class Proxy:
         The server has then done what was asked, and its client sees a connection that broke.
         """
         self._swallow, self._vanishes = request, and_vanish
+
+    def keep_back(self, request: bytes) -> None:
+        """Keep the next request with these bytes in it until `let_go`: a packet on a long way."""
+        self._kept = request
+        self._let_go.clear()
+
+    def let_go(self) -> None:
+        """Let what was kept back arrive."""
+        self._let_go.set()
 
     def vanish(self) -> None:
         """Be a server that is gone: no connection lives, none is made."""
@@ -117,6 +131,10 @@ class Proxy:
             while data := link.client.recv(65536):
                 if self._swallow is not None and self._swallow in data:
                     self._swallow, link.eats = None, True
+                if self._kept is not None and self._kept in data:
+                    self._kept = None
+                    self.keeps.set()
+                    self._let_go.wait()
                 if not self._is_black_hole:
                     link.server.sendall(data)
         link.cut()

@@ -17,10 +17,10 @@ STOP_SECONDS = 30.0
 CANARY = {"OPITIOS_TIMERS__CANARY": "3"}
 
 # The words of opitios/management/stack.py.
-WORKER = ("-m", "celery", "--quiet", "-A", "opitios", "worker", "--pool", "threads",
+WORKER = ("-m", "celery", "-A", "opitios", "--quiet", "worker", "--pool", "threads",
           "--concurrency", "4", "--without-gossip", "--without-mingle",
           "--without-heartbeat")  # fmt: skip
-BEAT = ("-m", "celery", "--quiet", "-A", "opitios", "beat")
+BEAT = ("-m", "celery", "-A", "opitios", "--quiet", "beat")
 
 
 class Program:

@@ -1,11 +1,13 @@
 """One command has one fingerprint, however it was spelled (G5, H159 to H164)."""
 
+import dataclasses
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from opitios.core import clock, jsontext
-from trading.commands import read_stock_order
+from trading.commands import OrderCommand, read_stock_order
 
 PLACE = {"method": "POST", "path": "/api/v1/accounts/a/orders/stocks", "subject": "bot-7"}
 BODY = (
@@ -58,6 +60,17 @@ def test_every_field_matters(one: bytes, other: bytes) -> None:
 
     assert changed != BODY
     assert fingerprint(changed) != fingerprint(BODY)
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(OrderCommand)])
+def test_no_field_of_a_command_is_left_out(name: str) -> None:
+    command = OrderCommand(symbol="AAPL", side="buy", type="market", time_in_force="day")
+    texts = dict.fromkeys(("symbol", "side", "type", "time_in_force", "client_order_id"), "other")
+    others = {"extended_hours": True, "tags": {"a": "b"}, "not_after": clock.now(), **texts}
+
+    changed = dataclasses.replace(command, **{name: others.get(name, Decimal(7))})  # type: ignore[arg-type] # by name
+
+    assert changed.fingerprint(**PLACE) != command.fingerprint(**PLACE)
 
 
 @pytest.mark.parametrize(

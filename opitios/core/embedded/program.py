@@ -20,6 +20,9 @@ LOG_BYTES = 20 * 1024 * 1024
 # Who lived this long did not die at once, in seconds: it is started again without waiting.
 SETTLED_SECONDS = 2.0
 
+# A killed process is gone within milliseconds, unless it waits for the disk. Seconds.
+REMAINS_SECONDS = 5.0
+
 # Waits between starts of a program that keeps dying at once, in seconds; the last one repeats.
 BACK_OFF = (0.0, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0)
 
@@ -80,6 +83,7 @@ class Child:
     code: int | None = None
     output: bytes = b""
     _early_deaths: int = 0
+    _group: int = 0
     _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
     @property
@@ -103,7 +107,14 @@ class Child:
                 stderr=log,
                 start_new_session=True,
             )
+        self._group = self._process.pid
         self.started_at = clock.monotonic()
+
+    def is_due(self, now: float) -> bool:
+        """Whether to start it again: its wait is over, and what it had started is gone."""
+        if self.once or self._process is not None or now < self.due_at:
+            return False
+        return self._is_group_gone() or now >= self.due_at + REMAINS_SECONDS
 
     def bury(self) -> None:
         """Collect the dead process, kill what it left in its group, and plan the next start.
@@ -132,6 +143,14 @@ class Child:
         if self._process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
+
+    def _is_group_gone(self) -> bool:
+        try:
+            os.killpg(self._group, 0)
+        except (ProcessLookupError, PermissionError):
+            # Nobody has the number, or by now somebody else's process does.
+            return True
+        return False
 
     def trim_log(self) -> None:
         """Set a long log aside. It is open for appending: the program goes on at its new start."""

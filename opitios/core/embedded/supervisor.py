@@ -187,7 +187,7 @@ class Supervisor:
     def _restart(self) -> None:
         now = clock.monotonic()
         for child in self._children.values():
-            if child.pid is None and not child.once and now >= child.due_at:
+            if child.is_due(now):
                 child.restarts += 1
                 child.start()
                 self._notice(child.program.name, "was started again")

@@ -21,6 +21,9 @@ DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
 # Design law 2: the application reads the journal and appends through one function only.
 JOURNAL = "accounts_journalentry"
 
+# Who looks up what is unknown; desks do it where they are away.
+RETRY_ROLES = ("worker", "beat")
+
 # How many accounts are named when some are not ready.
 NAMED = 5
 
@@ -34,6 +37,8 @@ def database(patient: Patient) -> Iterator[Finding]:
             yield _durability(connection)
             yield _migrations(patient)
             yield _grants(connection)
+            if patient.supervisor is not None:
+                yield _retry_path(connection)
     except psycopg.Error as error:
         level = Level.NOTE if patient.supervisor is None else Level.WRONG
         remedy = "make up" if patient.supervisor is None else "make logs S=postgres"
@@ -113,6 +118,21 @@ def _grants(connection: psycopg.Connection[TupleRow]) -> Finding:
     found = f"{connection.info.user} {', '.join(too_much)}"
     remedy = "Give processes a login that owns nothing; manage.py migrate sets its rights."
     return Finding("grants", Level.WRONG, found, remedy)
+
+
+def _retry_path(connection: psycopg.Connection[TupleRow]) -> Finding:
+    found = connection.execute(
+        "SELECT role, snapshot ->> 'trouble' FROM accounts_processrow"
+        " WHERE role = ANY(%s) AND seen_at > clock_timestamp() - interval '15 seconds'",
+        [list(RETRY_ROLES)],
+    )
+    seen: dict[str, str | None] = dict(found.fetchall())
+    trouble = [f"no {role}" for role in RETRY_ROLES if role not in seen]
+    trouble += [why for why in seen.values() if why]
+    if not trouble:
+        return Finding("retry path", Level.OK, "worker and beat are at work")
+    remedy = "Desks do its work meanwhile. make logs S=worker, make logs S=beat"
+    return Finding("retry path", Level.NOTE, ", ".join(trouble), remedy)
 
 
 def _too_much(connection: psycopg.Connection[TupleRow]) -> list[str]:
