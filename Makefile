@@ -84,7 +84,7 @@ lock: .uv/.ready ## compile the requirements anew after an edit of an .in file; 
 	@[ -n "$(PYTHON)" ] || { echo 'Python 3.11 or newer is needed, and none is on the PATH.'; exit 1; }
 	@echo 'Installing uv …'
 	@"$(PYTHON)" -m venv --clear .uv || { echo 'No venv: on Debian and Ubuntu, apt install python3-venv.'; exit 1; }
-	@.uv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/uv.txt
+	@.uv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/uv.txt
 	@touch $@
 
 .venv/.ready: .uv/.ready

@@ -278,12 +278,11 @@ def _process(row: ProcessRow) -> dict[str, Any]:
 
 
 def _order(order: Order) -> dict[str, SafeString | str]:
-    qty = pages.NOTHING if order.qty is None else plain(order.qty)
     return {
         "created": pages.link(pages.instant(order.created_at), "trading_order_change", order.id),
         "account": order.account_id,
         "environment": pages.environment(order.environment),
-        "asked": f"{order.side} {qty} {order.symbol} {order.type}",
+        "asked": f"{order.side} {order.size or pages.NOTHING} {order.symbol} {order.type}",
         "status": status_dot(order.status),
         "filled": plain(order.filled_qty),
         "took": pages.milliseconds(ms_to_final(order)),

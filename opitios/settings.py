@@ -18,7 +18,7 @@ ROOT_URLCONF = "opitios.urls"
 WSGI_APPLICATION = "opitios.wsgi.application"
 ASGI_APPLICATION = "opitios.asgi.application"
 
-# Who serves no pages imports none of them: a third of the memory of stream and beat.
+# Who serves no pages imports none of them: a third of beat's memory.
 _HAS_PAGES = config.role in {"web", "none"}
 _ADMIN = "django.contrib.admin" if _HAS_PAGES else "django.contrib.admin.apps.SimpleAdminConfig"
 

@@ -204,16 +204,13 @@ class OrderAdmin(Ledger):
 
     @admin.display(description="type")
     def kind(self, order: Order) -> str:
-        """The type with its price."""
-        price = order.limit_price if order.limit_price is not None else order.stop_price
-        return order.type if price is None else f"{order.type} {plain(price)}"
+        """The type with its prices."""
+        return f"{order.type} {order.prices}".rstrip()
 
     @admin.display(description="qty")
     def asked(self, order: Order) -> str:
         """How much was asked for."""
-        if order.notional is not None:
-            return f"USD {plain(order.notional)}"
-        return _decimal(order.qty)
+        return order.size or pages.NOTHING
 
     @admin.display(description="filled")
     def filled(self, order: Order) -> str:
@@ -340,12 +337,9 @@ def _step(step: Step) -> dict[str, Any]:
 
 def _headline(order: Order) -> dict[str, Any]:
     """The order in one line."""
-    price = order.limit_price if order.limit_price is not None else order.stop_price
     return {
-        "asked": f"{order.side} {_decimal(order.qty)} {order.symbol}",
-        "how": " ".join(
-            part for part in (order.type, price and plain(price), order.time_in_force) if part
-        ),
+        "asked": f"{order.side} {order.size or pages.NOTHING} {order.symbol}",
+        "how": " ".join(part for part in (order.type, order.prices, order.time_in_force) if part),
         "filled": plain(order.filled_qty),
         "price": _decimal(order.filled_avg_price) if order.filled_qty else None,
         "status": status_dot(order.status),

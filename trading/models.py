@@ -10,6 +10,8 @@ from typing import Any
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from trading.lifecycle import plain
+
 
 class Exact(models.DecimalField):  # type: ignore[type-arg]
     """A Postgres `numeric` without scale: 10 stays 10 and 187.25 stays 187.25."""
@@ -147,7 +149,23 @@ class Order(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.account_id} {self.side} {self.qty} {self.symbol} {self.status}"
+        return f"{self.account_id} {self.side} {self.size} {self.symbol} {self.status}"
+
+    @property
+    def size(self) -> str:
+        """How much was asked for: shares, or `USD 500`; empty where the broker tells neither."""
+        if self.notional is not None:
+            return f"USD {plain(self.notional)}"
+        return "" if self.qty is None else plain(self.qty)
+
+    @property
+    def prices(self) -> str:
+        """What its type asks of the price: `187.25`, `190 / 191` (stop and limit), `1.5%`."""
+        prices = (self.stop_price, self.limit_price, self.trail_price)
+        texts = [plain(price) for price in prices if price is not None]
+        if self.trail_percent is not None:
+            texts.append(f"{plain(self.trail_percent)}%")
+        return " / ".join(texts)
 
 
 class Attempt(models.Model):

@@ -112,7 +112,7 @@ def test_after_the_pause_one_call_tries_and_an_order_waits_for_it(opened: Breake
 def test_each_good_round_lets_twice_as_many_in_until_it_is_closed(opened: Breaker) -> None:
     rounds = []
     while opened.state(OPEN) is State.HALF_OPEN:
-        entered = []
+        entered: list[int] = []
         while len(entered) < 100 and (era := opened.enter(OPEN)) is not None:
             entered.append(era)
         rounds.append(len(entered))

@@ -27,9 +27,10 @@ class Node:
     def __init__(
         self, role: str, arguments: tuple[str, ...], folder: Path, settings: Mapping[str, str]
     ) -> None:
-        name = f"{role}-{os.urandom(3).hex()}"
-        self.log = folder / f"{name}.log"
-        environment = os.environ | {"OPITIOS_ROLE": role, "OPITIOS_PROCESS": name} | dict(settings)
+        self.name = f"{role}-{os.urandom(3).hex()}"
+        self.log = folder / f"{self.name}.log"
+        told = {"OPITIOS_ROLE": role, "OPITIOS_PROCESS": self.name}
+        environment = os.environ | told | dict(settings)
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own programs
                 [sys.executable, *arguments],

@@ -1,5 +1,6 @@
 """`/api/schema`: for everybody, whole, and the one that is committed."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,14 @@ from django.test import Client
 from jsonschema import ValidationError  # type: ignore[import-untyped] # it has no stubs here
 
 from opitios import urls
+from opitios.core import clock, jsontext
+from opitios.core.errors import Problem
 from tests.openapi.document import SCHEMA, Document
 from trading import commands
 
 pytestmark = pytest.mark.django_db
 
+TRAILS = {"type": "trailing_stop", "trail_price": "2", "trail_percent": "1"}
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -49,7 +53,9 @@ def test_no_operation_tells_what_is_meant_for_who_reads_the_code() -> None:
 def test_a_request_may_hold_what_the_commands_read_and_nothing_else() -> None:
     schemas = Document().told["components"]["schemas"]
 
-    for name in ("StockMarketOrderRequest", "StockLimitOrderRequest"):
+    names = [each["$ref"].rpartition("/")[2] for each in schemas["StockOrderRequest"]["oneOf"]]
+    assert len(names) == len(commands.TYPES)
+    for name in names:
         assert schemas[name]["properties"].keys() == commands.FIELDS.keys()
         assert schemas[name]["additionalProperties"] is False
         assert set(schemas[name]["required"]) >= commands.REQUIRED
@@ -69,6 +75,21 @@ def test_a_request_may_hold_what_the_commands_read_and_nothing_else() -> None:
         ({"client_order_id": "op1-x"}, False),
         ({"tags": {"a b": "x"}}, False),
         ({"stop_price": "1"}, False),
+        ({"stop_price": None, "notional": None}, True),
+        ({"qty": None, "notional": "50.5"}, True),
+        ({"qty": None}, False),
+        ({"notional": "50"}, False),
+        ({"type": "stop", "stop_price": "190", "limit_price": None}, True),
+        ({"type": "stop", "stop_price": "190"}, False),
+        ({"type": "stop_limit", "stop_price": 190}, True),
+        ({"type": "stop_limit"}, False),
+        ({"type": "trailing_stop", "trail_price": "2", "limit_price": None}, True),
+        ({"type": "trailing_stop", "trail_percent": 1.5, "limit_price": None}, True),
+        ({"type": "trailing_stop", "trail_price": "2"}, False),
+        ({"type": "trailing_stop", "limit_price": None}, False),
+        ({**TRAILS, "limit_price": None}, False),
+        ({**TRAILS, "limit_price": None, "trail_price": None}, True),
+        ({"trail_price": "2"}, False),
     ],
 )
 def test_the_document_and_the_commands_agree_about_a_body(
@@ -81,9 +102,17 @@ def test_the_document_and_the_commands_agree_about_a_body(
 
     if fits:
         document.validate(schema, good | body)
-    else:
-        with pytest.raises(ValidationError):
-            document.validate(schema, good | body)
+        assert commands.read_stock_order(as_read(good | body), clock.now())
+        return
+    with pytest.raises(ValidationError):
+        document.validate(schema, good | body)
+    with pytest.raises(Problem):
+        commands.read_stock_order(as_read(good | body), clock.now())
+
+
+def as_read(body: dict[str, object]) -> dict[str, object]:
+    """The body as it comes from the wire, its numbers as text."""
+    return jsontext.read_object(json.dumps(body).encode())
 
 
 def test_the_committed_document_is_the_served_one() -> None:

@@ -35,13 +35,17 @@ class Clone:
         self.run = RunFolder(root)
         self.settings = settings
 
+    def environment(self) -> dict[str, str]:
+        """The operator's environment: this process's, without what the test session told it."""
+        mine = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
+        return mine | self.settings
+
     def start(self, action: str, **settings: str) -> "subprocess.Popen[str]":
         """Begin a command and return its process."""
-        mine = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
         return subprocess.Popen(  # noqa: S603 - the test's own words
             [sys.executable, "manage.py", *action.split()],
             cwd=self.run.root,
-            env=mine | self.settings | settings,
+            env=self.environment() | settings,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

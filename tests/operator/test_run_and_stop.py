@@ -1,6 +1,10 @@
 """`make run` shows an order's way, and however a run ends nothing of it stays."""
 
+import os
+import pty
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +13,7 @@ import pytest
 from opitios.core.embedded import processes
 from opitios.demo import COMMAND, ORDERS
 from opitios.management.gateway import Gateway
-from tests.operator.clone import Clone
+from tests.operator.clone import UP_SECONDS, Clone
 from tests.operator.conftest import PATIENCE
 
 pytestmark = [pytest.mark.journeys, pytest.mark.timeout(600)]
@@ -23,26 +27,68 @@ def clone(tmp_path: Path) -> Iterator[Clone]:
     assert not clone.run.path.exists()
 
 
+class Terminal:
+    """A terminal of its own with a command in its foreground."""
+
+    def __init__(self, clone: Clone, action: str) -> None:
+        self.screen = ""
+        self._ours, theirs = pty.openpty()
+        os.set_blocking(self._ours, False)
+        self.process = subprocess.Popen(  # noqa: S603 - the test's own words
+            ["/usr/bin/setsid", "--ctty", sys.executable, "manage.py", *action.split()],
+            cwd=clone.run.root,
+            env=clone.environment() | {"TERM": "xterm", "COLUMNS": "120"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+
+    def shows(self, words: str) -> bool:
+        """Read what came and say whether the words were ever on the screen."""
+        try:
+            self.screen += os.read(self._ours, 65536).decode(errors="replace")
+        except OSError:
+            pass  # nothing new, or the terminal's last program has left
+        return words in self.screen
+
+    def press_ctrl_c(self) -> None:
+        """What a person does."""
+        os.write(self._ours, b"\x03")
+
+    def has_ended(self) -> bool:
+        """Whether the command ended; reads on, so that it is never stuck on a full screen."""
+        self.shows("")
+        return self.process.poll() is not None
+
+    def close(self) -> None:
+        """Take the terminal away."""
+        self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+
+
 def gateway(clone: Clone) -> Gateway:
     return Gateway(clone.handout["API_URL"], clone.handout["TOKEN_TRADER"])
 
 
 def test_a_first_run_takes_one_order_to_its_fill_and_ends_with_ctrl_c(clone: Clone) -> None:
-    said: list[str] = []
-    with clone.start("quickstart run") as running:
-        try:
-            for line in running.stdout or ():
-                said.append(line)
-                if line == "END\n":
-                    break
-            answer = gateway(clone).get(f"{ORDERS}?status=all")
-        finally:
-            running.send_signal(signal.SIGINT)
-            running.communicate(timeout=PATIENCE * 4)
+    terminal = Terminal(clone, "quickstart run")
+    try:
+        live = processes.wait_for(
+            lambda: terminal.shows("2 of 2 trade sockets listening") and terminal.shows("web-1"),
+            UP_SECONDS,
+        )
+        assert live, terminal.screen
+        answer = gateway(clone).get(f"{ORDERS}?status=all")
+        terminal.press_ctrl_c()
 
-    assert "account_001: buy 1 AAPL market → filled" in "".join(said)
+        assert processes.wait_for(terminal.has_ended, PATIENCE * 4), terminal.screen
+    finally:
+        terminal.close()
+    assert "account_001: buy 1 AAPL market → filled" in terminal.screen
     assert [order["status"] for order in answer.body["orders"]] == ["filled"]
-    assert running.returncode == 0
+    assert terminal.process.returncode == 0
     assert clone.left() == []
     assert not clone.run.handout.exists()
 
@@ -50,26 +96,14 @@ def test_a_first_run_takes_one_order_to_its_fill_and_ends_with_ctrl_c(clone: Clo
 def test_a_killed_supervisor_leaves_nothing_and_the_next_one_finds_the_books(clone: Clone) -> None:
     assert clone.do("quickstart up")[0] == 0
     placed = gateway(clone).post(f"{ORDERS}/stocks", COMMAND, idempotency_key="kept")
-    supervisor = clone.run.supervisor()
-    assert supervisor
-
-    processes.send(supervisor, signal.SIGKILL)
-
+    processes.send(clone.run.supervisor() or 0, signal.SIGKILL)
     assert clone.is_empty(PATIENCE), clone.left()
+
     code, said = clone.do("quickstart up")
+
     assert code == 0, said
     assert gateway(clone).get(f"{ORDERS}/{placed.body['id']}").body["id"] == placed.body["id"]
-
-
-def test_down_ends_everything_and_has_nothing_to_do_the_second_time(clone: Clone) -> None:
-    assert clone.do("quickstart up")[0] == 0
-    assert clone.left() != []
-
-    first = clone.do("quickstart down")
-    left = clone.left()
-    second = clone.do("quickstart down")
-
-    assert first[0] == 0, first
-    assert left == []
-    assert second == (0, "Nothing runs here.\n")
+    assert clone.do("quickstart down") == (0, "Stopped.\n")
+    assert clone.left() == []
+    assert clone.do("quickstart down") == (0, "Nothing runs here.\n")
     assert (clone.run.path / "secrets.json").exists()

@@ -13,6 +13,8 @@ from opitios.management.gateway import Gateway
 from tests.operator.clone import Clone
 from tests.operator.conftest import PATIENCE
 
+PROGRAMS = ("postgres", "redis", "sandbox", "desk-1", "web-1", "stream-1", "worker-1", "beat-1")
+
 pytestmark = [pytest.mark.journeys, pytest.mark.timeout(600)]
 
 
@@ -91,7 +93,7 @@ def test_doctor_finds_nothing_wrong(clone: Clone) -> None:
     assert "wrong" not in said
 
 
-@pytest.mark.parametrize("name", ["postgres", "redis", "sandbox", "desk-1", "web-1", "stream-1"])
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_a_killed_process_is_there_again_within_a_second(clone: Clone, name: str) -> None:
     first = clone.pid(name)
     # One that had just been started would wait a little longer.
@@ -104,7 +106,7 @@ def test_a_killed_process_is_there_again_within_a_second(clone: Clone, name: str
 
 
 def test_after_every_kill_it_is_whole_again(clone: Clone) -> None:
-    for name in ("postgres", "redis", "sandbox", "desk-1", "web-1", "stream-1"):
+    for name in PROGRAMS:
         os.kill(clone.pid(name), signal.SIGKILL)
 
     assert processes.wait_for(lambda: clone.do("doctor")[0] == 0, 60)

@@ -63,7 +63,7 @@ def _running(accounts: tuple[str, ...], config: Config) -> Iterator[RunningDesk]
     thread.start()
     try:
         until(lambda: desk.leased >= set(accounts))
-        until(lambda: _all_listen(accounts))
+        until(lambda: all_listen(*accounts))
         yield RunningDesk(desk)
     finally:
         desk.stop()
@@ -72,6 +72,10 @@ def _running(accounts: tuple[str, ...], config: Config) -> Iterator[RunningDesk]
     assert not thread.is_alive()
 
 
-def _all_listen(accounts: tuple[str, ...]) -> bool:
-    found = Account.objects.filter(account_id__in=accounts, state__stream_state="listening")
+def all_listen(*accounts: str) -> bool:
+    """Whether a desk hears the stream of each of these accounts."""
+    found = Account.objects.filter(
+        # And have been compared: a fault of the test is not for the reads of that.
+        account_id__in=accounts, state__stream_state="listening", state__reconciled_at__isnull=False
+    )  # fmt: skip
     return found.count() == len(accounts)

@@ -51,7 +51,7 @@ def attempt(row: Row) -> dict[str, Any]:
     ],
     ids=str,
 )
-def test_an_uncertain_answer_is_unknown_and_sent_no_second_time(
+def test_c09_c10_an_uncertain_answer_is_unknown_and_sent_no_second_time(
     sandbox: SandboxProcess, step: Step, fault: dict[str, str], outcome: str, orders_there: int
 ) -> None:
     row = placed_row(step.account.account_id)

@@ -1,0 +1,81 @@
+"""Each process has its share of an account's calls, and keeps it when the roster changes."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from accounts.models import Account, ProcessRow, RosterVersion
+from accounts.pool import Pool
+from opitios.broker.budget import Lane
+from opitios.core import clock
+from opitios.core.config import get_config
+from tests.support.accounts import open_account
+
+pytestmark = pytest.mark.django_db
+
+
+def pool_of(role: str) -> Pool:
+    """The accounts of a process of this role, under a name of its own."""
+    config = get_config().model_copy(update={"role": role, "process": f"shares-{uuid4().hex[:8]}"})
+    pool = Pool(config)
+    pool.refresh()
+    return pool
+
+
+def guard_of(pool: Pool, account_id: str) -> Any:
+    """The account's guard."""
+    account = pool.get(account_id)
+    assert account is not None
+    return account.guard
+
+
+@pytest.fixture
+def account_id(db: None) -> str:
+    """An account of the test's own, and no process that reads."""
+    ProcessRow.objects.filter(role__in=("web", "market", "worker")).delete()
+    return open_account()
+
+
+def test_a_desk_has_its_calls_with_a_reserve_and_a_slot_for_cancels(account_id: str) -> None:
+    guard = guard_of(pool_of("desk"), account_id)
+
+    assert (guard.budget.per_minute, guard.budget.reserve) == (140, 20)
+    assert [door.slots for door in guard._doors[:2]] == [4, 5]
+
+
+def test_reading_processes_share_sixty_calls_a_minute(account_id: str) -> None:
+    first, second = pool_of("web"), pool_of("worker")
+    first.write_row()
+    assert guard_of(first, account_id).budget.per_minute == 60
+
+    second.write_row()
+    first.write_row()
+
+    assert guard_of(second, account_id).budget.per_minute == 30
+    assert guard_of(first, account_id).budget.per_minute == 30
+    assert guard_of(first, account_id).budget.reserve == 0
+
+
+def test_a_process_that_is_gone_leaves_its_share(account_id: str) -> None:
+    gone, left = pool_of("web"), pool_of("web")
+    gone.write_row()
+    ProcessRow.objects.filter(name=gone.name).update(seen_at=clock.now() - timedelta(seconds=16))
+
+    left.write_row()
+
+    assert guard_of(left, account_id).budget.per_minute == 60
+
+
+def test_a_changed_account_keeps_its_guard(account_id: str) -> None:
+    pool = pool_of("desk")
+    guard = guard_of(pool, account_id)
+    guard.budget.take(Lane.SUBMIT, clock.monotonic())
+    version = RosterVersion.objects.create(actor="test", source="test", summary={}).version
+    Account.objects.filter(pk=account_id).update(priority="high", roster_version=version)
+
+    pool.refresh()
+
+    assert pool.get(account_id).priority == "high"  # type: ignore[union-attr] # it is there
+    assert guard_of(pool, account_id) is guard
