@@ -10,17 +10,20 @@ from tests.support.until import until
 
 pytestmark = pytest.mark.contract
 
-PLAIN = {"symbol": "AAPL", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"}
+Body = dict[str, Any]
+
+PLAIN: Body = {"symbol": "AAPL", "qty": "1", "side": "buy", "type": "market",
+               "time_in_force": "day"}  # fmt: skip
 LIMIT = {**PLAIN, "type": "limit", "limit_price": "1.50"}
-STOP = {**PLAIN, "type": "stop", "stop_price": "1"}
-TRAIL = {**PLAIN, "type": "trailing_stop", "trail_price": "1"}
+STOP: dict[str, Any] = {**PLAIN, "type": "stop", "stop_price": "1"}
+TRAIL: dict[str, Any] = {**PLAIN, "type": "trailing_stop", "trail_price": "1"}
 
 
 def without(body: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name not in names}
 
 
-REFUSALS = [
+REFUSALS: list[tuple[Any, int, int, str]] = [
     (without(PLAIN, "qty"), 422, 40010001, "qty or notional is required"),
     ({**PLAIN, "notional": "10"}, 422, 40010001, "only one of qty or notional is accepted"),
     ({**PLAIN, "qty": "0"}, 422, 40010001, "qty must be > 0"),

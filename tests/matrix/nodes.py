@@ -30,7 +30,7 @@ class Node:
         self.name = f"{role}-{os.urandom(3).hex()}"
         self.log = folder / f"{self.name}.log"
         told = {"OPITIOS_ROLE": role, "OPITIOS_PROCESS": self.name}
-        environment = os.environ | told | dict(settings)
+        environment = os.environ | dict(settings) | told
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own programs
                 [sys.executable, *arguments],

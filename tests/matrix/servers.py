@@ -35,6 +35,15 @@ class Server:
         self._child.start()
         until(lambda: self._answers(self.url), seconds=START_SECONDS)
 
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run it for a while, and kill whatever runs then."""
+        try:
+            self.start()
+            yield
+        finally:
+            self.kill()
+
     def kill(self) -> None:
         """SIGKILL every process of it, so that none can put anything in order."""
         self._child.signal_group(signal.SIGKILL)
@@ -74,9 +83,8 @@ def redis_server(folder: Path) -> Iterator[Server]:
             environment=os.environ,
         )
         server = Server(program, redis.url(port, password))
-        server.start()
-        yield server
-        server.kill()
+        with server.running():
+            yield server
 
 
 class Database:
@@ -112,17 +120,16 @@ def database_of_its_own(folder: Path) -> Iterator[Database]:
         postgres.make_cluster(home, password=words[0], environment=os.environ)
         program = postgres.program(home, log=folder / "postgres.log", environment=os.environ)
         server = Server(program, postgres.url(home, words[0]))
-        server.start()
-        key = f"m{secrets.token_hex(3)}"
-        roles.ensure(server.url, roles.Names.of(key), roles.Passwords(words[1], words[2]))
-        session = services.Session(
-            folder=str(folder),
-            key=key,
-            server_url=server.url,
-            redis_url=os.environ["REDIS_URL"],
-            owner_password=words[1],
-            application_password=words[2],
-        )
-        services.make_database(session, WORKER)
-        yield Database(server, session)
-        server.kill()
+        with server.running():
+            key = f"m{secrets.token_hex(3)}"
+            roles.ensure(server.url, roles.Names.of(key), roles.Passwords(words[1], words[2]))
+            session = services.Session(
+                folder=str(folder),
+                key=key,
+                server_url=server.url,
+                redis_url=os.environ["REDIS_URL"],
+                owner_password=words[1],
+                application_password=words[2],
+            )
+            services.make_database(session, WORKER)
+            yield Database(server, session)

@@ -102,7 +102,7 @@ def test_the_document_and_the_commands_agree_about_a_body(
 
     if fits:
         document.validate(schema, good | body)
-        assert commands.read_stock_order(as_read(good | body), clock.now())
+        commands.read_stock_order(as_read(good | body), clock.now())
         return
     with pytest.raises(ValidationError):
         document.validate(schema, good | body)

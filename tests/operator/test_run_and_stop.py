@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -46,10 +47,9 @@ class Terminal:
 
     def shows(self, words: str) -> bool:
         """Read what came and say whether the words were ever on the screen."""
-        try:
+        # Nothing new, or the terminal's last program has left.
+        with suppress(OSError):
             self.screen += os.read(self._ours, 65536).decode(errors="replace")
-        except OSError:
-            pass  # nothing new, or the terminal's last program has left
         return words in self.screen
 
     def press_ctrl_c(self) -> None:
@@ -91,6 +91,18 @@ def test_a_first_run_takes_one_order_to_its_fill_and_ends_with_ctrl_c(clone: Clo
     assert terminal.process.returncode == 0
     assert clone.left() == []
     assert not clone.run.handout.exists()
+
+
+def test_a_run_that_outlives_its_tokens_makes_fresh_ones(clone: Clone) -> None:
+    source = clone.run.root / "opitios" / "management" / "supervision.py"
+    source.write_text(source.read_text().replace("12 * 3600.0", "1.0"))
+    assert clone.do("quickstart up")[0] == 0
+    first = clone.handout["TOKEN_TRADER"]
+
+    renewed = processes.wait_for(lambda: clone.handout["TOKEN_TRADER"] != first, PATIENCE)
+
+    assert renewed
+    assert gateway(clone).get(ORDERS).status == 200
 
 
 def test_a_killed_supervisor_leaves_nothing_and_the_next_one_finds_the_books(clone: Clone) -> None:

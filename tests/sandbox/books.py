@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 
 from sandbox.acceptance import Arrival, accept_order, request_cancel
-from sandbox.events import AccountOpened, Filled, Moved
+from sandbox.events import AccountOpened, Filled, Moved, Trailed, Triggered
 from sandbox.exchange import Account, Exchange
 from sandbox.ids import Ids
 from sandbox.instants import SECOND
@@ -68,7 +68,7 @@ class Books:
 
     def step(
         self, order: Order, *, mode: str = "full", is_open: bool = True, has_auctions: bool = False
-    ) -> Moved | Filled | None:
+    ) -> Moved | Trailed | Triggered | Filled | None:
         """What the market does next to the order, done."""
         moment = self.moment(mode=mode, is_open=is_open, has_auctions=has_auctions)
         event = next_event(order, moment)

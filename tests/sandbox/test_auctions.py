@@ -29,7 +29,7 @@ def test_what_is_not_traded_at_once_is_canceled(tif: str) -> None:
 
     books.settle(placed)
 
-    assert (placed.status, placed.filled_qty) == ("canceled", 0)
+    assert (placed.status, placed.filled_qty) == ("canceled", Decimal(0))
 
 
 def test_an_immediate_order_keeps_what_it_got_and_the_rest_is_canceled() -> None:
@@ -38,7 +38,7 @@ def test_an_immediate_order_keeps_what_it_got_and_the_rest_is_canceled() -> None
 
     books.settle(placed, mode="partial")
 
-    assert (placed.status, placed.filled_qty) == ("canceled", 2)
+    assert (placed.status, placed.filled_qty) == ("canceled", Decimal(2))
     assert books.account.position_qty("AAPL") == 2
     assert books.account.reserved == 0
 

@@ -10,8 +10,8 @@ from sandbox.orders import Order, render_order
 from tests.sandbox.books import ASK, BID, Books
 
 # AAPL stands at 99.99 to 100.01.
-BUY = {"side": "buy", "type": "stop", "stop_price": "101"}
-SELL = {"side": "sell", "type": "stop", "stop_price": "99"}
+BUY: dict[str, Any] = {"side": "buy", "type": "stop", "stop_price": "101"}
+SELL: dict[str, Any] = {"side": "sell", "type": "stop", "stop_price": "99"}
 
 
 def move(books: Books, bid: str, ask: str) -> None:

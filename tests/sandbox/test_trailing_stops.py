@@ -11,8 +11,8 @@ from tests.sandbox.books import Books
 from tests.sandbox.test_stops import move
 
 # AAPL stands at 99.99 to 100.01.
-SELL = {"side": "sell", "type": "trailing_stop", "trail_price": "2"}
-BUY = {"side": "buy", "type": "trailing_stop", "trail_price": "2"}
+SELL: dict[str, Any] = {"side": "sell", "type": "trailing_stop", "trail_price": "2"}
+BUY: dict[str, Any] = {"side": "buy", "type": "trailing_stop", "trail_price": "2"}
 
 
 def trail(order: Order) -> tuple[str | None, str | None]:

@@ -112,3 +112,19 @@ def test_a_final_order_is_refused_and_nothing_is_written(account: str, word: str
     assert (caught.value.reason, caught.value.status) == (Reason.ORDER_FINAL, 409)
     assert caught.value.order_id == str(row["id"])
     assert entries(account) == told
+
+
+def test_an_order_that_never_holds_still_is_asked_for_again(
+    account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = moved(account, "submitting", "new")
+    told = entries(account)
+    # Somebody else's change is always faster.
+    monkeypatch.setattr(executions, "change", lambda *_args, **_more: None)
+
+    with pytest.raises(Problem) as caught:
+        orders.cancel_order(row, asked())
+
+    assert (caught.value.reason, caught.value.status) == (Reason.UNAVAILABLE, 503)
+    assert caught.value.order_id == str(row["id"])
+    assert entries(account) == told

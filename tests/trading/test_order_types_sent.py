@@ -26,13 +26,10 @@ SIZES = [{"qty": "10"}, {"qty": "0.123456789"}, {"notional": "55.5"}]
 
 def placed(account_id: str, kind: str, **fields: str) -> dict[str, Any]:
     """Store an order of a type; its row."""
-    asked = {"qty": None, "limit_price": None, **TYPES[kind], **fields}
-    decimals = {
-        name: None if text is None else Decimal(text)
-        for name, text in asked.items()
-        if name not in {"time_in_force", "side", "symbol"}
-    }
-    return row_of(place(account_id, **{**asked, **decimals}, type=kind))
+    tif = fields.pop("time_in_force", "day")
+    decimals = {name: Decimal(text) for name, text in (TYPES[kind] | fields).items()}
+    asked: dict[str, Any] = {"qty": None, "limit_price": None, **decimals}
+    return row_of(place(account_id, type=kind, time_in_force=tif, **asked))
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from accounts import poolview
-from accounts.models import ProcessRow
 from opitios.core import clock
+from opitios.core.config import get_config
 from tests.support.accounts import open_accounts
 from tests.support.orders import place
 from tests.support.sandbox_process import SandboxProcess
@@ -34,7 +34,8 @@ def test_the_row_shows_breaker_budget_and_calls_under_way(
     db: None, sandbox: SandboxProcess
 ) -> None:
     [account_id] = open_accounts(1, url=sandbox.url)
-    with running_desk(account_id) as desk:
+    config = get_config().model_copy(update={"role": "desk", "process": "desk-row"})
+    with running_desk(account_id, config=config) as desk:
         wait_for_state(account_id, "ready")
         desk.wait_for(place(account_id), "filled")
         pool: Any = desk.desk._pool
@@ -44,9 +45,6 @@ def test_the_row_shows_breaker_budget_and_calls_under_way(
         found = until(lambda: busy(pool, account_id))
         assert found is not None
         account, view = found
-        row = ProcessRow.objects.get(name=pool.name)
-        # Written by a desk: this process's own role is none.
-        ProcessRow.objects.filter(name=row.name).update(role="desk")
         sandbox.clear_faults()
 
     assert (account["state"], account["breaker"]) == ("ready", "closed")
@@ -59,7 +57,7 @@ def test_the_row_shows_breaker_budget_and_calls_under_way(
     assert (upstream["environment"], upstream["breaker"]) == ("sandbox", "closed")
     assert upstream["p50_ms"] <= upstream["p99_ms"]
     assert upstream["last_success_at"] < clock.rfc3339(clock.now())
-    shown_process = next(each for each in view["processes"] if each["name"] == row.name)
+    shown_process = next(each for each in view["processes"] if each["name"] == "desk-row")
     assert not {"accounts", "upstreams"} & shown_process.keys()
     assert shown_process["senders"]["busy"] >= 1
 

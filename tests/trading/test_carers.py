@@ -1,0 +1,77 @@
+"""No account keeps all the desk's second hands busy, and none loses a job (C28)."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.until import until
+from trading.carers import WORKERS, WORKERS_AN_ACCOUNT, Carers
+
+
+@pytest.fixture
+def carers() -> Iterator[Carers]:
+    made = Carers()
+    yield made
+    made.close()
+
+
+def test_an_account_that_hangs_keeps_two_and_the_others_are_done(carers: Carers) -> None:
+    gate, done = threading.Event(), []
+    started = threading.Semaphore(0)
+
+    def hang() -> None:
+        started.release()
+        gate.wait(10)
+
+    for number in range(WORKERS * 2):
+        carers.submit("slow", f"job {number}", hang)
+    for number in range(20):
+        carers.submit(f"quick-{number}", "check", lambda number=number: done.append(number))  # type: ignore[misc]
+
+    until(lambda: len(done) == 20)
+    assert all(started.acquire(timeout=5) for _ in range(WORKERS_AN_ACCOUNT))
+    assert not started.acquire(blocking=False)
+    gate.set()
+    assert all(started.acquire(timeout=5) for _ in range(WORKERS * 2 - WORKERS_AN_ACCOUNT))
+
+
+def test_a_job_that_waits_already_is_not_asked_for_twice(carers: Carers) -> None:
+    gate, done = threading.Event(), []
+
+    def hang() -> None:
+        gate.wait(10)
+
+    for number in range(WORKERS_AN_ACCOUNT):
+        carers.submit("a", f"busy {number}", hang)
+
+    for _ in range(3):
+        carers.submit("a", "check", lambda: done.append("check"))
+    gate.set()
+
+    until(lambda: done)
+    carers.submit("a", "check", lambda: done.append("again"))
+    until(lambda: len(done) == 2)
+    assert done == ["check", "again"]
+
+
+def test_the_same_job_may_be_asked_for_while_it_runs(carers: Carers) -> None:
+    gate, done = threading.Event(), []
+    running = threading.Event()
+
+    def first() -> None:
+        running.set()
+        gate.wait(10)
+
+    carers.submit("a", "stream", first)
+    assert running.wait(5)
+    carers.submit("a", "stream", lambda: done.append("second"))
+    gate.set()
+
+    until(lambda: done == ["second"])
+
+
+def test_closed_carers_take_nothing_more(carers: Carers) -> None:
+    carers.close()
+
+    carers.submit("a", "check", lambda: pytest.fail("it ran"))
