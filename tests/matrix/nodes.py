@@ -115,9 +115,7 @@ def desk_node(folder: Path, **settings: str) -> Node:
 
 def listens(*account_ids: str) -> None:
     """Wait until a desk hears the streams of these accounts."""
-    hearing = Account.objects.filter(
-        account_id__in=account_ids, state__stream_state="listening"
-    )
+    hearing = Account.objects.filter(account_id__in=account_ids, state__stream_state="listening")
     until(lambda: hearing.count() == len(account_ids), seconds=START_SECONDS)
 
 

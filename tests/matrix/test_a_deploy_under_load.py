@@ -1,4 +1,4 @@
-"""SIGTERM under load: what runs is finished, the rest is handed over, retries see no error (C30)."""
+"""SIGTERM under load: what runs is finished, the rest handed over, retries see no error (C30)."""
 
 import random
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The broker's stream is late, early, cut, or meets no database: the books end right (C13 to C16)."""
+"""The broker's stream is late, early, cut, or meets no database: the books end right (C13–C16)."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -124,9 +124,7 @@ def test_c14_while_the_stream_is_down_fills_are_found_and_afterwards_they_add_up
 def test_c15_a_fill_told_before_the_posts_own_answer_stays(
     sandbox: SandboxProcess, trading_account: str, desk: RunningDesk
 ) -> None:
-    sandbox.fault(
-        "delay", account=trading_account, route="POST /v2/orders", when="after", ms=500
-    )
+    sandbox.fault("delay", account=trading_account, route="POST /v2/orders", when="after", ms=500)
 
     row = row_of(place(trading_account))
 

@@ -4,13 +4,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.orders import kinds, place
+from tests.support.orders import place
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
-from tests.trading.desks import RunningDesk, running_desk
+from tests.trading.desks import RunningDesk
 from tests.trading.test_desk_sends import held
-from trading import executions, queries, shapes
-from trading.lifecycle import Report
+from trading import queries
 
 pytestmark = pytest.mark.django_db
 

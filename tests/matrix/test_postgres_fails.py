@@ -23,7 +23,7 @@ from tests.api.calls import GOOD
 from tests.api.processes import ROOT
 from tests.campaigns.oracle import compare, read_books
 from tests.campaigns.traffic import Sent, Traffic, made_orders
-from tests.matrix.nodes import Caller, Node, Web, desk_node, running
+from tests.matrix.nodes import Caller, Node, Web, desk_node
 from tests.matrix.servers import Database, database_of_its_own
 from tests.support.accounts import token
 from tests.support.sandbox_process import SandboxProcess
@@ -104,9 +104,7 @@ def manage(database: Database, *arguments: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def gateway(
-    django_db_setup: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Gateway]:
+def gateway(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("durable")
     with SandboxProcess(folder / "sandbox") as sandbox, database_of_its_own(folder) as database:
         roster = folder / "accounts.yaml"
@@ -114,7 +112,7 @@ def gateway(
         roster.write_text(accounts_yaml(len(ACCOUNTS), url=sandbox.url))
         manage(database, "import_accounts", str(roster))
         settings = database.settings
-        web, desk = Web(folder, **settings), desk_node(folder, **settings)
+        web, desk = Web(folder, None, **settings), desk_node(folder, **settings)
         made = Gateway(database, sandbox, folder, web, desk, token(ACCOUNTS))
         try:
             made.web.wait_until_ready()

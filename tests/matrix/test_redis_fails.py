@@ -68,7 +68,7 @@ def gateway(
         account_id = open_account(url=sandbox.url)
         settings = {"REDIS_URL": server.url}
         with only(account_id):
-            web, desk = Web(folder, **settings), desk_node(folder, **settings)
+            web, desk = Web(folder, None, **settings), desk_node(folder, **settings)
             with running(web, desk):
                 web.wait_until_ready()
                 listens(account_id)
