@@ -31,7 +31,8 @@ SETTLED_SECONDS = 60.0
 # Copies of one stored order, waiting to be sent: what web would have stored, without web's cost.
 _QUEUE = """
 INSERT INTO trading_order SELECT r.* FROM trading_order o,
-unnest(%(ids)s::uuid[], %(accounts)s::text[]) AS new(id, account), jsonb_populate_record(o, jsonb_build_object(
+unnest(%(ids)s::uuid[], %(accounts)s::text[]) AS new(id, account),
+jsonb_populate_record(o, jsonb_build_object(
     'id', new.id, 'account_id', new.account, 'client_order_id', 'bench-' || new.id,
     'idempotency_key', NULL, 'status', 'queued', 'final', false, 'attempts', 0,
     'broker_order_id', NULL, 'filled_qty', 0, 'filled_avg_price', NULL,

@@ -1,18 +1,22 @@
 """What others do in the account is shown as it is, and never answered by a trade (C34)."""
 
 from typing import Any
+from uuid import uuid4
 
+import orjson
 import pytest
 
-from tests.support.orders import place
+from tests.support.orders import place, placed_row, row_of
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
 from tests.trading.desks import RunningDesk
+from tests.trading.sending import Step
 from tests.trading.test_desk_sends import held
-from trading import queries
+from trading import queries, watch
 
 pytestmark = pytest.mark.django_db
 
+LATER = "2099-11-20T14:30:00Z"
 ELSEWHERE = {"symbol": "AAPL", "side": "buy", "type": "limit", "time_in_force": "day",
              "qty": "3", "limit_price": "1.5"}  # fmt: skip
 
@@ -37,19 +41,19 @@ def mirrored(account_id: str, order: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_c34_a_manual_order_and_its_end_are_mirrored_and_nothing_is_done_about_them(
+def test_c34_orders_placed_by_hand_are_mirrored_and_nothing_is_done_about_them(
     sandbox: SandboxProcess, trading_account: str, desk: RunningDesk
 ) -> None:
-    resting = elsewhere(sandbox, trading_account)
-    filled = elsewhere(sandbox, trading_account, type="market", limit_price="")
-    row = mirrored(trading_account, resting)
-    sandbox.trade(trading_account, "DELETE", f"/v2/orders/{resting['id']}")
+    resting = mirrored(trading_account, elsewhere(sandbox, trading_account))
+    # As in a liquidation: nobody here asked for it.
+    market = mirrored(trading_account, elsewhere(sandbox, trading_account, limit_price="200"))
+    sandbox.trade(trading_account, "DELETE", f"/v2/orders/{resting['broker_order_id']}")
 
-    desk.wait_for(row, "canceled")
+    desk.wait_for(resting, "canceled")
+    desk.wait_for(market, "filled")
 
-    assert (row["source"], row["attempts"]) == ("external", 0)
-    assert filled
-    assert writes(sandbox, trading_account) == ["POST", "DELETE"]
+    assert (resting["source"], resting["attempts"]) == ("external", 0)
+    assert writes(sandbox, trading_account) == ["POST", "POST", "DELETE"]
 
 
 def test_c34_an_order_of_ours_cancelled_in_the_brokers_own_page_is_not_sent_again(
@@ -63,3 +67,24 @@ def test_c34_an_order_of_ours_cancelled_in_the_brokers_own_page_is_not_sent_agai
     now = desk.wait_for(row, "canceled")
     assert (now["final"], now["cancel_requested_at"]) == (True, None)
     assert writes(sandbox, trading_account) == ["POST", "DELETE"]
+
+
+def test_c34_an_order_the_broker_replaced_ends_so_and_its_successor_is_mirrored(
+    sandbox: SandboxProcess, step: Step
+) -> None:
+    # Simulated: the sandbox replaces nothing by itself, as a broker does for a split.
+    account_id = step.account.account_id
+    row = step.send(placed_row(account_id, limit_price=1))
+    sent = writes(sandbox, account_id)
+    old = {**held(sandbox, account_id)[0], "status": "replaced", "updated_at": LATER}
+    successor = {**old, "id": str(uuid4()), "client_order_id": str(uuid4()), "status": "new"}
+
+    for event, order in (("replaced", old), ("new", successor)):
+        data = {"event": event, "timestamp": LATER, "order": order}
+        message = {"stream": "trade_updates", "data": data}
+        watch.handle_message(step.account, orjson.dumps(message))
+
+    assert (row_of(row)["status"], row_of(row)["final"]) == ("replaced", True)
+    following = mirrored(account_id, successor)
+    assert (following["source"], following["status"]) == ("external", "new")
+    assert writes(sandbox, account_id) == sent
