@@ -133,7 +133,8 @@ _POOL_PROCESS: Schema = {
             "queue": ANYTHING,
             "senders": record({"busy": COUNT, "max": COUNT}),
         },
-        optional=("leases", "queue", "senders"),
+        # A process without clients (stream, beat) has none to be warm.
+        optional=("warm", "leases", "queue", "senders"),
     ),
     **_OPEN,
 }
