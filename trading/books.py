@@ -80,11 +80,17 @@ class Books:
             book.flying[row["id"]] = row["symbol"]
             return row
 
-    def landed(self, row: Row) -> bool:
-        """Say that a taken order has its outcome; True if the account has more waiting."""
+    def landed(self, row: Row, again: Row | None = None) -> bool:
+        """Say that a taken order has its outcome; True if the account has more waiting.
+
+        again: the order as it is now, where it waits once more; nothing overtakes it meanwhile.
+        """
         with self._lock:
             book = self._books[row["account_id"]]
             book.flying.pop(row["id"], None)
+            if again is not None:
+                book.waiting[row["id"]] = again
+                book.waiting = OrderedDict(sorted(book.waiting.items(), key=_place))
             return bool(book.waiting)
 
     def hold(self, account_id: str, until: float) -> None:

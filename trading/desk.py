@@ -53,6 +53,10 @@ def _share(name: str) -> float:
     return zlib.crc32(name.encode()) / 2**32
 
 
+def _may_wait(row: Row) -> bool:
+    return bool(row["status"] == "queued" and row["not_after"] > clock.now())
+
+
 class Desk:
     """One desk. `run()` until `stop()`; tests call the steps."""
 
@@ -92,6 +96,8 @@ class Desk:
         )
         self._listening: dict[str, int] = {}
         self._stream_states: dict[str, StreamState] = {}
+        # Accounts whose stream had a gap that is not read yet.
+        self._behind: set[str] = set()
         self._noting = threading.Lock()
         self._threads: list[threading.Thread] = []
 
@@ -272,14 +278,25 @@ class Desk:
         row = self.books.take(account_id, clock.monotonic(), lambda: self.keys.admit(account))
         if row is None:
             return
+        went = False
         try:
             # While this one is under way, another of the account may go (four at once).
             self._send_soon(account_id)
-            self._sender.send(row, account)
+            went = self._sender.send(row, account)
         finally:
             account.guard.withdraw()
-            if self.books.landed(row):
-                self._send_soon(account_id)
+            self._land(row, went=went)
+
+    def _land(self, row: Row, *, went: bool) -> None:
+        """One order's turn is over; where it still waits, it keeps its place before the others."""
+        again = None
+        try:
+            if not went:
+                self.rest(row["account_id"], self._timers.queue_poll)
+                again = queries.order_row(row["id"])
+        finally:
+            if self.books.landed(row, again if again and _may_wait(again) else None):
+                self._send_soon(row["account_id"])
 
     def cancel_next(self, account_id: str) -> None:
         """Ask for an account's next cancel, one at a time: they use a slot of their own."""
@@ -353,9 +370,18 @@ class Desk:
 
     def _compare(self, account: PooledAccount) -> None:
         # Without an open order there is nothing to compare; a quiet account costs no call.
-        if reconciler.open_rows(account.account_id):
+        if account.account_id in self._behind:
+            self._catch_up(account)
+        elif reconciler.open_rows(account.account_id):
             reconciler.compare(account)
             watch.note_reconciled(account.account_id)
+
+    def _catch_up(self, account: PooledAccount) -> None:
+        """Read what a gap in the account's stream hid; where the broker fails, again and again."""
+        self._behind.add(account.account_id)
+        reconciler.catch_up(account, watch.reconciled_at(account.account_id))
+        watch.note_reconciled(account.account_id)
+        self._behind.discard(account.account_id)
 
     def _care(self, what: str, account_id: str, job: Callable[[PooledAccount], object]) -> None:
         def run() -> None:
@@ -409,8 +435,7 @@ class Desk:
         def note(account: PooledAccount) -> None:
             self._note_stream(account_id)
             if state == "listening":
-                reconciler.catch_up(account, watch.reconciled_at(account_id))
-                watch.note_reconciled(account_id)
+                self._catch_up(account)
 
         self._care(f"stream {state}", account_id, note)
 

@@ -63,8 +63,8 @@ class Sender:
         self._owner, self._process, self._rests = owner, process, rests
         self._not_sent_rest = not_sent_rest
 
-    def send(self, row: Row, account: PooledAccount) -> None:
-        """Claim and send one queued order, and write how it ended.
+    def send(self, row: Row, account: PooledAccount) -> bool:
+        """Claim and send one queued order, and write how it ended; False: it may wait still.
 
         1. Claim; from its commit on bytes may leave (law 4).
         2. Call the broker, holding no database connection (law 5).
@@ -72,7 +72,7 @@ class Sender:
         """
         claimed = executions.claim(row, owner=self._owner, process=self._process)
         if claimed is None:
-            return
+            return False
         database.release()
         started = clock.monotonic()
         said: Answer | BrokerError
@@ -81,9 +81,11 @@ class Sender:
         except BrokerError as error:
             said = error
             said.ms = (clock.monotonic() - started) * 1000
+        went = not isinstance(said, Throttled | NotSent)
         if isinstance(said, Throttled | NotSent):
             self._rest(account, said)
         self._ended(claimed, said)
+        return went
 
     def _rest(self, account: PooledAccount, error: Throttled | NotSent) -> None:
         # After a 429 the guard knows how long: the broker's word, or ours where it said nothing.

@@ -39,6 +39,17 @@ def test_an_order_that_is_not_let_in_keeps_its_place_and_holds_its_account(books
     assert first["id"].int == 1
 
 
+def test_an_order_that_did_not_go_goes_before_the_others(books: Books) -> None:
+    first = books.take("a", 0.0)
+    assert first is not None
+
+    assert books.landed(first, {**first, "seq": 3})
+
+    again = books.take("a", 0.0)
+    assert again is not None
+    assert (again["id"].int, again["seq"]) == (1, 3)
+
+
 def test_nobody_is_let_in_where_nothing_may_go(books: Books) -> None:
     asked: list[str] = []
 

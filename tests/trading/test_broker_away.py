@@ -90,6 +90,22 @@ def test_five_lost_answers_leave_the_account_alone_and_its_neighbour_trades(
     assert "order.rejected" not in kinds(account_id)
 
 
+def test_a_gap_that_could_not_be_read_at_once_is_read_later(
+    db: None, mortal: SandboxProcess
+) -> None:
+    [account_id] = open_accounts(1, url=mortal.url)
+    with running_desk(account_id) as desk:
+        desk.wait_for(place(account_id), "filled")
+        mortal.fault("503", account=account_id, route="GET /v2/orders", times=2)
+
+        mortal.fault("stream_drop", account=account_id)
+
+        until(lambda: desk.desk._behind == {account_id})
+        until(lambda: not desk.desk._behind, seconds=10)
+
+    assert [fault["hits"] for fault in mortal.get("faults")["faults"]] == [2]
+
+
 def test_a_desk_writes_nothing_while_nothing_changes(db: None, mortal: SandboxProcess) -> None:
     [account_id] = open_accounts(1, url=mortal.url)
     with running_desk(account_id) as desk:
