@@ -146,10 +146,15 @@ class Sender:
     def _decided(
         self, claimed: Claimed, outcome: Outcome, facts: Mapping[str, Any], note: str | None
     ) -> None:
-        """Write an outcome unless a report overtook it: the broker's word wins over our silence."""
+        """Write an outcome unless something overtook it.
+
+        The broker's word wins over our silence; and where this desk stood still for so long that
+        the order is being sent anew, the end of its own attempt says nothing about that one (C08).
+        """
 
         def decide(row: Row) -> tuple[str, Mapping[str, Any]] | None:
-            return outcome(row) if row["status"] == lifecycle.SUBMITTING else None
+            is_ours = row["attempts"] == claimed.attempt
+            return outcome(row) if is_ours and row["status"] == lifecycle.SUBMITTING else None
 
         cause = _cause(claimed.row, facts, None, note)
         executions.change_by(claimed.row["id"], decide, cause)

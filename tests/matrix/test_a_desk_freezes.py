@@ -1,6 +1,7 @@
 """A desk stands still past its lease and wakes: what it does then changes nothing (C08, G6)."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,12 @@ def submits(row: Row) -> list[Row]:
     return [attempt for attempt in found if attempt["kind"] == "submit"]
 
 
+def is_whole(row: Row) -> bool:
+    """Whether all of its fills are told."""
+    found = detail_of(row_of(row))["executions"]
+    return sum(Decimal(each["qty"]) for each in found) == row["qty"]
+
+
 def is_counted(desk: Node) -> bool:
     """Whether a desk has shown, of late, that it is alive."""
     return DeskPresence.objects.filter(
@@ -67,6 +74,7 @@ def test_c08_a_frozen_desks_order_is_sent_by_the_next_and_its_own_late_bytes_are
         with running_desk(account_id, config=patient()) as desk:
             for row in rows:
                 desk.wait_for(row, "filled", seconds=20)
+                until(lambda row=row: is_whole(row))  # type: ignore[misc]
             told = entries(account_id)
             assert not is_counted(frozen)
             way.let_go()

@@ -64,7 +64,7 @@ class Gateway:
         self.web.kill()
         self.desk.kill()
 
-    def traffic(self, label: str, count: int = 80) -> Traffic:
+    def traffic(self, label: str, count: int = 60) -> Traffic:
         """Clients that do not give up, at work from now on."""
         dice = random.Random(label)  # noqa: S311 - repeatable on purpose
         made = Traffic(

@@ -1,0 +1,62 @@
+"""Random lives of an order on a real database, against a pure model of its broker (G1, G2, G7, G8).
+
+Claims, bytes that arrive late or never, lost answers, dead and frozen desks, duplicated and
+reordered updates, cancels, deadlines and look-ups come in any order. `OPITIOS_LIFECYCLES` is how
+many lives are tried, `--hypothesis-seed` which; where `OPITIOS_EVIDENCE` names a folder, what was
+met is written there.
+"""
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.trading.lives import Life
+
+# So few are the same in every run; more of them are new ones each time.
+FEW = 60
+LIVES = int(os.environ.get("OPITIOS_LIFECYCLES", FEW))
+
+# Each step picks one of what may happen then; the second number is the event's own choice.
+LIFE = st.lists(st.tuples(st.integers(0, 99), st.integers(0, 59)), min_size=10, max_size=40)
+
+# What a walk must have met, or it has shown little; the seldom ones only among many.
+WANTED = ("sent twice", "filled in parts")
+WANTED_OF_MANY = ("overtaken", "duplicate", "late arrival")
+
+
+@pytest.mark.django_db
+@pytest.mark.timeout(1800)
+def test_every_life_of_an_order_ends_as_the_broker_says(request: pytest.FixtureRequest) -> None:
+    met: Counter[str] = Counter()
+
+    @settings(
+        max_examples=LIVES,
+        deadline=None,
+        derandomize=LIVES <= FEW,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(LIFE)
+    def live(steps: list[tuple[int, int]]) -> None:
+        life = Life()
+        for pick, number in steps:
+            life.go_on(pick, number)
+        life.end()
+        met.update(["lives", *life.met()])
+
+    live()
+
+    keep(met, seed=request.config.getoption("hypothesis_seed"))
+    wanted = WANTED + (WANTED_OF_MANY if LIVES > FEW else ())
+    assert [what for what in wanted if not met[what]] == []
+
+
+def keep(met: Counter[str], *, seed: object) -> None:
+    """Write down what was met, where somebody wants to have it."""
+    if folder := os.environ.get("OPITIOS_EVIDENCE"):
+        told = {"campaign": "lifecycles", "holds": True, "seed": seed, "met": dict(met)}
+        (Path(folder) / "lifecycles.json").write_text(json.dumps(told, indent=2) + "\n")
