@@ -1,13 +1,14 @@
-"""The REST face of accounts: what the broker says of one, its journal, and the pool."""
+"""The REST face of accounts: a token's own, what the broker says of one, journal and pool."""
 
 import re
+from typing import Any
 
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from accounts import journal, poolview, reads, schema
+from accounts import journal, listing, parameters, poolview, reads, schema
 from accounts.access import AccountView, Permission, TokenView, principal_of
-from accounts.paging import as_of, limit_of, number_of, paged
+from accounts.paging import account_token, as_of, limit_of, number_of, paged
 from accounts.pool import PooledAccount, get_pool
 from opitios.core import clock
 from opitios.core.errors import Problem, Reason
@@ -26,6 +27,48 @@ def pooled(account_id: str) -> PooledAccount:
     return account
 
 
+class TokenOwnView(TokenView):
+    """What the token allows: for any token, also one without permissions."""
+
+    @schema.read_token
+    def get(self, request: Request) -> HttpResponse:
+        """Tell what a verified token says, never the token; nothing is looked up."""
+        query_of(request, ())
+        principal = principal_of(request)
+        held = get_pool().held(principal.accounts)
+        return answer(
+            {
+                "subject": principal.sub,
+                "act": principal.act,
+                "accounts": None if principal.accounts is None else sorted(principal.accounts),
+                "account_scope": "all" if principal.accounts is None else None,
+                "account_type": principal.account_type,
+                "permissions": sorted(principal.permissions),
+                "issued_at": clock.rfc3339(principal.issued_at),
+                "expires_at": clock.rfc3339(principal.expires_at),
+                "limits": None if principal.rate_limits is None else dict(principal.rate_limits),
+                "environments": sorted({account.environment for account in held}),
+            }
+        )
+
+
+class AccountsView(TokenView):
+    """The token's own accounts, as their desks last saw them."""
+
+    @schema.list_accounts
+    def get(self, request: Request) -> HttpResponse:
+        """List them by id; nothing is asked of the broker."""
+        query = query_of(request, ("state", "environment", "limit", "page_token"))
+        filters = parameters.read_listing(query)
+        asked = listing.Listing(
+            held=principal_of(request).accounts,
+            limit=limit_of(query),
+            after=account_token(query),
+            **filters,
+        )
+        return answer(paged("accounts", *listing.list_accounts(asked)))
+
+
 class BrokerAccountView(AccountView):
     """The account at the broker: balances, buying power, status."""
 
@@ -40,6 +83,56 @@ class BrokerAccountView(AccountView):
         body, at = reads.account(account)
         ours = {"account_id": account_id, "environment": account.environment}
         return answer({**body, **ours, **mark, "as_of": at})
+
+
+class ConfigurationsView(AccountView):
+    """The account's settings at the broker."""
+
+    permission = Permission.ACCOUNT_READ
+
+    @schema.read_configurations
+    def get(self, request: Request, account_id: str) -> HttpResponse:
+        """Read Alpaca's configurations object."""
+        query_of(request, ())
+        mark = as_of(account_id)
+        body, at = reads.configurations(pooled(account_id))
+        return answer({**body, **mark, "as_of": at})
+
+
+class PortfolioHistoryView(AccountView):
+    """Equity and profit of one account over time."""
+
+    permission = Permission.ACCOUNT_READ
+
+    @schema.read_portfolio_history
+    def get(self, request: Request, account_id: str) -> HttpResponse:
+        """Read Alpaca's time series, asked for by its own names."""
+        filters = parameters.read_history(query_of(request, tuple(parameters.HISTORY)))
+        mark = as_of(account_id)
+        body, at = reads.portfolio_history(pooled(account_id), filters)
+        return answer({**body, **mark, "as_of": at})
+
+
+class ActivitiesView(AccountView):
+    """What changed the account's cash and positions: fills, deposits, fees …"""
+
+    permission = Permission.ACCOUNT_READ
+
+    @schema.list_activities
+    def get(self, request: Request, account_id: str) -> HttpResponse:
+        """List activities as Alpaca has them; a full page has a next one, which may be empty."""
+        filters = parameters.read_activities(query_of(request, tuple(parameters.ACTIVITIES)))
+        mark = as_of(account_id)
+        body, at = reads.activities(pooled(account_id), filters)
+        token = activity_token(body) if len(body) >= int(filters["page_size"]) else None
+        return answer(paged("activities", body, token) | mark | {"as_of": at})
+
+
+def activity_token(page: list[Any]) -> str | None:
+    """The id of a page's last activity: Alpaca's token of the next page."""
+    last = page[-1] if page else None
+    found = last.get("id") if isinstance(last, dict) else None
+    return found if isinstance(found, str) else None
 
 
 class PositionsView(AccountView):
@@ -103,5 +196,10 @@ class PoolView(TokenView):
     def get(self, request: Request) -> HttpResponse:
         """Merge the processes' rows; a token sees the accounts it holds (api.md §7)."""
         query = query_of(request, ("limit", "page_token"))
-        view = poolview.merged(principal_of(request).accounts, clock.now())
-        return answer(view if "limit" not in query else poolview.page(view, limit_of(query), query))
+        view = poolview.merged(
+            principal_of(request).accounts,
+            clock.now(),
+            limit=limit_of(query),
+            after=account_token(query),
+        )
+        return answer(view)

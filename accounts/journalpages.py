@@ -1,19 +1,22 @@
 """The journal explorer: entries, their proof, and the verdict over a whole journal."""
 
 import uuid
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
 from django.contrib import admin, messages
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import action
 from unfold.paginator import InfinitePaginator
 
 from accounts import journal, pages
-from accounts.filters import AccountFilter, DayFilter, WordFilter
+from accounts.filters import AccountFilter, DayFilter, WordFilter, accounts_named
 from accounts.models import JournalEntry, JournalHead
 
 # api.md §8. A select over the table would read all of it to find its kinds.
@@ -24,6 +27,12 @@ KINDS = (
     "order.replaced", "order.rejected", "order.done_for_day", "account.suspended",
     "account.resumed", "account.quarantined", "account.released", "account.key_replaced",
 )  # fmt: skip
+
+
+# So many entries are verified by one request; the page leads on from there.
+SLICE = 20_000
+# Where a session keeps how far its verifying got, by journal.
+_KEPT = "verified"
 
 
 class KindFilter(WordFilter):
@@ -37,7 +46,7 @@ class KindFilter(WordFilter):
 class VerifiesJournal:
     """Gives an object's page the button that proves its journal."""
 
-    actions_detail = ("verify_journal",)
+    actions_detail: tuple[str, ...] = ("verify_journal",)
 
     def journal_of(self, row: Any) -> str:
         """Name the journal of the object."""
@@ -47,20 +56,51 @@ class VerifiesJournal:
         description="Verify this journal", url_path="verify", icon="verified", permissions=["view"]
     )
     def verify_journal(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Walk the whole journal and say whether it holds, or which entry does not."""
+        """Walk a slice of the journal and say whether it holds, or which entry does not.
+
+        `?on=1` goes on where this login's last slice ended; without it, it begins anew.
+        """
         row = self.get_object(request, object_id)  # type: ignore[attr-defined] # a ModelAdmin
-        if row is None or not JournalHead.objects.filter(pk=self.journal_of(row)).exists():
+        head = row and JournalHead.objects.filter(pk=self.journal_of(row)).first()
+        if head is None:
             raise Http404
-        verdict = journal.verify(self.journal_of(row))
+        since = _mark_of(request, head.pk) if "on" in request.GET else None
+        verdict = journal.verify(head.pk, since=since, limit=SLICE)
+        _remember(request, verdict)
+        opts = self.opts  # type: ignore[attr-defined] # a ModelAdmin
+        pages_of = f"admin:{opts.app_label}_{opts.model_name}"
+        again = reverse(f"{pages_of}_verify_journal", args=[object_id])
+        _say(request, verdict, head.seq, f"{again}?on=1")
+        return HttpResponseRedirect(reverse(f"{pages_of}_change", args=[object_id]))
+
+
+def _mark_of(request: HttpRequest, account_id: str) -> journal.Mark | None:
+    """Read how far this login got. It is kept here: what a browser sends would prove nothing."""
+    kept = request.session.get(_KEPT, {}).get(account_id)
+    return None if kept is None else journal.Mark(kept["seq"], bytes.fromhex(kept["hash"]))
+
+
+def _remember(request: HttpRequest, verdict: journal.Verdict) -> None:
+    kept = {**request.session.get(_KEPT, {})}
+    kept.pop(verdict.account_id, None)
+    if verdict.rest is not None:
+        kept[verdict.account_id] = {"seq": verdict.rest.seq, "hash": verdict.rest.hash.hex()}
+    request.session[_KEPT] = kept
+
+
+def _say(request: HttpRequest, verdict: journal.Verdict, head: int, further: str) -> None:
+    if verdict.rest is None:
         say = messages.success if verdict.ok else messages.error
         say(request, told(verdict))
-        opts = self.opts  # type: ignore[attr-defined] # a ModelAdmin
-        back = reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[object_id])
-        return HttpResponseRedirect(back)
+        return
+    sentence = '{} It has {} entries. <a class="op-link" href="{}">Go on from there</a>'
+    messages.warning(request, format_html(sentence, told(verdict), head, further))
 
 
 def told(verdict: journal.Verdict) -> str:
     """Say a verdict in one sentence."""
+    if verdict.rest is not None:
+        return f"The journal of {verdict.account_id} holds up to entry {verdict.entries}."
     if verdict.ok:
         return f"The journal of {verdict.account_id} holds: {verdict.entries} entries verified."
     return (
@@ -89,8 +129,13 @@ class JournalAdmin(VerifiesJournal, pages.ReadOnlyAdmin):
     @admin.display(description="entries")
     def entries(self, row: JournalHead) -> SafeString:
         """Where the entries are."""
-        query = f"?account={row.account_id}"
-        return pages.link("Show its entries", "accounts_journalentry_changelist", query=query)
+        return entries_link(row.account_id)
+
+
+def entries_link(account_id: str) -> SafeString:
+    """Link to a journal's entries."""
+    query = f"?account={account_id}"
+    return pages.link("Show its entries", "accounts_journalentry_changelist", query=query)
 
 
 class JournalEntryAdmin(VerifiesJournal, pages.ReadOnlyAdmin):
@@ -105,7 +150,7 @@ class JournalEntryAdmin(VerifiesJournal, pages.ReadOnlyAdmin):
     show_full_result_count = False
     list_filter = (AccountFilter, KindFilter, ("recorded_at", DayFilter))
     search_fields = ("account_id",)
-    search_help_text = "Account id, our order id, or a kind such as order.fill"
+    search_help_text = "Beginning of an account id, our order id, or a kind such as order.fill"
     fieldsets = (
         (
             "Entry",
@@ -124,14 +169,15 @@ class JournalEntryAdmin(VerifiesJournal, pages.ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[JournalEntry], search_term: str
     ) -> tuple[QuerySet[JournalEntry], bool]:
-        """Find by whole values only: each of them has an index, a part of one has none."""
+        """Find by our order id, by a kind, or by how an account's id begins."""
         term = search_term.strip()
         if not term:
             return queryset, False
-        try:
+        with suppress(ValueError):
             return queryset.filter(order_id=uuid.UUID(term)), False
-        except ValueError:
-            return queryset.filter(Q(account_id=term) | Q(kind=term)), False
+        if "." in term:
+            return queryset.filter(kind=term), False
+        return queryset.filter(account_id__in=accounts_named(term)), False
 
     def journal_of(self, row: JournalEntry) -> str:
         """Name the journal that an entry's page verifies."""
@@ -155,10 +201,7 @@ class JournalEntryAdmin(VerifiesJournal, pages.ReadOnlyAdmin):
     @admin.display(description="actor")
     def actor(self, entry: JournalEntry) -> str:
         """Who did it, and for whom."""
-        actor = _body(entry).get("actor") or {}
-        behalf = actor.get("on_behalf_of") or {}
-        name = str(actor.get("name") or pages.NOTHING)
-        return f"{name} for {behalf['sub']}" if behalf.get("sub") not in {None, name} else name
+        return actor_of(_body(entry))
 
     @admin.display(description="after")
     def became(self, entry: JournalEntry) -> str:
@@ -192,6 +235,14 @@ class JournalEntryAdmin(VerifiesJournal, pages.ReadOnlyAdmin):
     def content(self, entry: JournalEntry) -> SafeString:
         """The whole body."""
         return pages.pretty(_body(entry))
+
+
+def actor_of(body: Mapping[str, Any]) -> str:
+    """Name who did what an entry tells, and for whom."""
+    actor = body.get("actor") or {}
+    behalf = actor.get("on_behalf_of") or {}
+    name = str(actor.get("name") or pages.NOTHING)
+    return f"{name} for {behalf['sub']}" if behalf.get("sub") not in {None, name} else name
 
 
 def _body(entry: JournalEntry) -> dict[str, Any]:

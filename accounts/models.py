@@ -26,6 +26,12 @@ class Account(models.Model):
         NORMAL = "normal"
         LOW = "low"
 
+    class DataPlan(models.TextChoices):
+        """What the account's data subscription allows: feed, calls a minute, symbols."""
+
+        BASIC = "basic"
+        PLUS = "plus"
+
     account_id = models.CharField(primary_key=True, max_length=64)
     account_type = models.CharField(max_length=16, choices=Type.choices)
     environment = models.CharField(max_length=16, choices=Environment.choices)
@@ -33,16 +39,37 @@ class Account(models.Model):
     url = models.CharField(max_length=200, blank=True, default="")
     priority = models.CharField(max_length=8, choices=Priority.choices, default=Priority.NORMAL)
     max_connections = models.PositiveSmallIntegerField(default=5)
+    data_plan = models.CharField(max_length=8, choices=DataPlan.choices, default=DataPlan.BASIC)
     enabled = models.BooleanField(default=True)
+    # Disabled, and its open orders are still followed to their end by a desk.
+    closing = models.BooleanField(default=False)
     key_version = models.PositiveIntegerField(default=1)
     # The roster version that last changed this row: every process reloads what is newer.
     roster_version = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
+    # Since when, and why, the operator lets it send nothing new (custody.py); null: it may.
+    suspended_at = models.DateTimeField(null=True)
+    suspended_reason = models.CharField(max_length=200, null=True)  # noqa: DJ001 - null: it may
 
     class Meta:
         ordering = ["account_id"]
+        # What the admin's operators may do beyond reading (roles.py).
+        permissions = [("suspend_account", "Can suspend and resume account")]
         constraints = [
+            models.CheckConstraint(
+                name="a_suspended_account_says_why",
+                condition=models.Q(suspended_at=None, suspended_reason=None)
+                | models.Q(suspended_at__isnull=False, suspended_reason__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="type_priority_and_data_plan_are_known_words",
+                condition=models.Q(
+                    account_type__in=["master", "trading", "data", "backup"],
+                    priority__in=["high", "normal", "low"],
+                    data_plan__in=["basic", "plus"],
+                ),
+            ),
             models.CheckConstraint(
                 name="account_id_is_plain",
                 condition=models.Q(account_id__regex=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"),
@@ -67,7 +94,9 @@ class Credential(models.Model):
     hint = models.CharField(max_length=16)
     # Keyed digest of the api key (vault.fingerprint_of): finds duplicates, reveals nothing.
     fingerprint = models.CharField(max_length=64)
+    # When the key pair came; when it was last sealed anew (rotation.py).
     created_at = models.DateTimeField(db_default=Now())
+    sealed_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         constraints = [
@@ -76,6 +105,31 @@ class Credential(models.Model):
 
     def __str__(self) -> str:
         return f"{self.account_id} v{self.version} {self.hint}"
+
+
+class Rotation(models.Model):
+    """One run of `rotate_secrets`, which a killed one leaves open for the next to finish.
+
+    What was sealed since `began_at` is done.
+    """
+
+    began_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+    actor = models.CharField(max_length=128)
+    reason = models.CharField(max_length=200)
+    master_key_id = models.CharField(max_length=32)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                models.Value(1),
+                name="one_rotation_at_a_time",
+                condition=models.Q(ended_at=None),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"rotation {self.pk} to {self.master_key_id}"
 
 
 class RosterVersion(models.Model):
@@ -92,6 +146,33 @@ class RosterVersion(models.Model):
 
     def __str__(self) -> str:
         return f"roster {self.version}"
+
+
+class AccountRevision(models.Model):
+    """An account as one roster version left it: with the earlier ones, what a rollback reads.
+
+    Only accounts that a version changed have a revision of it. Never changed, never deleted.
+    """
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="revisions")
+    version = models.ForeignKey(RosterVersion, on_delete=models.PROTECT, related_name="revisions")
+    account_type = models.CharField(max_length=16)
+    url = models.CharField(max_length=200, blank=True)
+    priority = models.CharField(max_length=8)
+    max_connections = models.PositiveSmallIntegerField()
+    data_plan = models.CharField(max_length=8)
+    enabled = models.BooleanField()
+    key_version = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "version"], name="one_revision_of_an_account_a_version"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account_id} in roster {self.version_id}"
 
 
 class AccountState(models.Model):
@@ -229,6 +310,12 @@ class JournalEntry(models.Model):
                 fields=["order_id", "seq"],
                 name="entries_of_an_order",
                 condition=models.Q(order_id__isnull=False),
+            ),
+            # What became of the account itself: few entries among those of its orders.
+            models.Index(
+                fields=["account_id", "seq"],
+                name="entries_of_no_order",
+                condition=models.Q(order_id__isnull=True),
             ),
         ]
 

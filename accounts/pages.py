@@ -5,14 +5,16 @@ through format_html, never joined by hand.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.contrib.admin import ShowFacets
-from django.http import HttpRequest
+from django.core.exceptions import BadRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -23,20 +25,21 @@ from accounts.models import Account, AccountState
 NEW_YORK = ZoneInfo("America/New_York")
 NOTHING = "–"
 
-# Tones of a dot: good, info, busy, warn, bad, idle (opitios/static/opitios/console.css).
+# Tones of a dot: good, info, busy, warn, bad, hold, idle (opitios/static/opitios/console.css).
 ENVIRONMENT_TONES = {
     Account.Environment.LIVE: "bad",
     Account.Environment.PAPER: "good",
     Account.Environment.SANDBOX: "info",
 }
-STATE_TONES = {
+STATE_TONES: Mapping[str, str] = {
     AccountState.State.READY: "good",
     AccountState.State.WARMING: "busy",
+    "suspended": "hold",
     AccountState.State.SUSPECT: "warn",
     AccountState.State.QUARANTINED: "bad",
     AccountState.State.DISABLED: "idle",
 }
-STREAM_TONES = {
+STREAM_TONES: Mapping[str, str] = {
     AccountState.Stream.LISTENING: "good",
     AccountState.Stream.CONNECTING: "busy",
     AccountState.Stream.THROTTLED: "warn",
@@ -44,6 +47,17 @@ STREAM_TONES = {
     AccountState.Stream.UNAUTHORIZED: "bad",
     AccountState.Stream.CLOSED: "idle",
 }
+BREAKER_TONES: Mapping[str, str] = {
+    AccountState.Breaker.CLOSED: "good",
+    AccountState.Breaker.HALF_OPEN: "warn",
+    AccountState.Breaker.OPEN: "bad",
+}
+
+# No account holds more than this many digits of dollars.
+_DIGITS = 18
+
+# Below this share of a minute's calls the bar turns, and turns again: (percent, tone).
+_SCARCE = ((10, "bad"), (30, "warn"), (100, "good"))
 
 
 class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc] # unfold ships no types
@@ -56,6 +70,26 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc] # unfold ships no types
     list_filter_submit = True
     list_fullwidth = True
     list_per_page = 50
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the list. Raises BadRequest for a byte that no text column can hold."""
+        if "%00" in request.META.get("QUERY_STRING", ""):
+            raise BadRequest("A NUL is in the query.")
+        page: HttpResponse = super().changelist_view(request, extra_context)
+        return page
+
+    def changeform_view(self, request: HttpRequest, *about: Any, **more: Any) -> HttpResponse:
+        """Show one object. Raises Http404 for an id that none can have."""
+        if "\0" in request.path:
+            raise Http404
+        page: HttpResponse = super().changeform_view(request, *about, **more)
+        return page
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        """Find the object; None where there is none of this id."""
+        return None if "\0" in object_id else super().get_object(request, object_id, from_field)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Say no."""
@@ -75,10 +109,64 @@ def dot(word: str, tone: str) -> SafeString:
     return format_html('<span class="op-dot op-{}">{}</span>', tone, word)
 
 
+def badge(word: str, tone: str) -> SafeString:
+    """Show a word on its colour."""
+    return format_html('<span class="op-badge op-{}">{}</span>', tone, word)
+
+
 def environment(word: str) -> SafeString:
     """Show an environment as PAPER, LIVE or SANDBOX."""
-    tone = ENVIRONMENT_TONES.get(Account.Environment(word), "idle")
-    return format_html('<span class="op-badge op-{}">{}</span>', tone, word.upper())
+    return badge(word.upper(), ENVIRONMENT_TONES.get(Account.Environment(word), "idle"))
+
+
+def two_lines(first: object, second: object) -> SafeString:
+    """Show a value, and something smaller below it."""
+    return format_html('<span class="op-two">{}<small>{}</small></span>', first, second)
+
+
+def beside(*parts: str) -> SafeString:
+    """Show things in one line."""
+    return format_html_join("\N{EN SPACE}", "{}", ((part,) for part in parts))
+
+
+def bar(left: int, whole: int) -> SafeString:
+    """Show how much is left as a small bar with its figures; red where it is nearly nothing."""
+    share = 100 * left / max(1, whole)
+    tone = next((tone for below, tone in _SCARCE if share < below), "good")
+    return format_html(
+        '<span class="op-left op-{}"><meter min="0" max="{}" value="{}"></meter>{} of {}</span>',
+        tone, whole, left, left, whole,
+    )  # fmt: skip
+
+
+def money(text: Any) -> str:
+    """Show the broker's text of an amount with separators; what is no amount, as it is."""
+    if text is None:
+        return NOTHING
+    try:
+        amount = Decimal(str(text))
+    except InvalidOperation:
+        return str(text)
+    # Written out, 1e999999 would be a page of its own.
+    return f"{amount:,.2f}" if amount.is_finite() and amount.adjusted() < _DIGITS else str(text)
+
+
+def age(seconds: float) -> str:
+    """Show an age roughly: 12 s, 3 min, 5 h, 41 d."""
+    for whole, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * whole:
+            return f"{seconds // whole:.0f} {unit}"
+    return f"{max(0, seconds):.0f} s"
+
+
+def ago(at: datetime | None, now: datetime) -> SafeString | str:
+    """Show how long ago an instant was; the instant itself is its title."""
+    if at is None:
+        return NOTHING
+    return format_html(
+        '<time class="op-ago" datetime="{}" title="{} UTC">{} ago</time>',
+        at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S}", age((now - at).total_seconds()),
+    )  # fmt: skip
 
 
 def instant(at: datetime | None) -> SafeString | str:
@@ -110,6 +198,35 @@ def milliseconds(value: float | None) -> str:
 def code(text: str | None) -> SafeString | str:
     """Show an id or a hash in a fixed-width font."""
     return NOTHING if not text else format_html('<code class="op-code">{}</code>', text)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A small table with a title (opitios/card.html). `numbers`: columns that stand to the right.
+
+    `none` stands in the rows' place where there are none; `more` leads to all of them.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    none: str
+    numbers: Sequence[str] = ()
+    more: SafeString | str = ""
+
+    @property
+    def heads(self) -> list[tuple[str, str]]:
+        """Each column's name with its class."""
+        return [(name, self._class_of(name)) for name in self.columns]
+
+    @property
+    def lines(self) -> list[list[tuple[object, str]]]:
+        """Each row's cells with their classes."""
+        classes = [self._class_of(name) for name in self.columns]
+        return [list(zip(row, classes, strict=True)) for row in self.rows]
+
+    def _class_of(self, name: str) -> str:
+        return "op-number" if name in self.numbers else ""
 
 
 def pretty(value: Any) -> SafeString:

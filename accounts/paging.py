@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from accounts.claims import ACCOUNT_ID
 from opitios.core import clock, database
 from opitios.core.http import bad_parameter
 
@@ -32,6 +33,18 @@ def limit_of(query: Mapping[str, str]) -> int:
     if text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MAX_LIMIT:  # noqa: PLR2004
         return int(text)
     raise bad_parameter("limit", "out-of-range", f"limit is a number from 1 to {MAX_LIMIT}.")
+
+
+def account_token(query: Mapping[str, str]) -> str:
+    """Read the `page_token` of a list of accounts: the last one's id, "" at the beginning.
+
+    Raises Problem 400.
+    """
+    token = query.get("page_token")
+    if token is None or ACCOUNT_ID.fullmatch(token):
+        return token or ""
+    message = "This page_token was not given by this API."
+    raise bad_parameter("page_token", "unknown-token", message)
 
 
 def number_of(query: Mapping[str, str], name: str, default: int) -> int:

@@ -9,15 +9,15 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 import structlog
 from django.db import DatabaseError
 
-from accounts import journal, standings, vault
-from accounts.models import Account, Credential, ProcessRow
+from accounts import journal, presence, standings, vault
+from accounts.models import Account, Credential
 from accounts.standings import Standing
 from opitios.broker.alpaca.clients import Clients, clients_for
 from opitios.broker.alpaca.endpoints import LIVE, PAPER, sandbox_endpoint
@@ -35,11 +35,11 @@ logger = structlog.get_logger("app")
 
 PART = Callable[[], Mapping[str, Any]]
 
-# A process writes its row each 5 s; one that missed three is gone.
-GONE_AFTER = timedelta(seconds=15)
-
 # Who reads from the broker beside the desks; together they have a budget of their own.
 READERS = ("web", "market", "worker")
+
+# Who follows the open orders of an account that left the roster.
+FOLLOWERS = ("desk", "worker")
 
 # One of the account's slots stays for cancels where orders are sent.
 SPARE_SLOTS = 1
@@ -47,7 +47,10 @@ SPARE_SLOTS = 1
 
 @dataclass(frozen=True, slots=True)
 class PooledAccount:
-    """One enabled account of this process: what the roster says, and its warm clients."""
+    """One account of this process: what the roster says, and its warm clients.
+
+    closing: it left the roster; its open orders are followed to their end, nothing new is sent.
+    """
 
     account_id: str
     account_type: str
@@ -58,6 +61,7 @@ class PooledAccount:
     clients: Clients = field(repr=False)
     # For the account's own stream, which the desk opens.
     credentials: Credentials = field(repr=False)
+    closing: bool = False
 
     @property
     def guard(self) -> Guard:
@@ -109,9 +113,12 @@ class Pool:
 
     def get(self, account_id: str) -> PooledAccount | None:
         """Find an enabled account. Raises Problem 503 while the pool is still loading."""
+        return self._loaded_accounts().get(account_id)
+
+    def _loaded_accounts(self) -> Mapping[str, PooledAccount]:
         if not self.is_loaded:
             raise Problem(Reason.UNAVAILABLE, "The accounts are being loaded.")
-        return self._accounts.get(account_id)
+        return self._accounts
 
     def all(self) -> Iterable[PooledAccount]:
         """Every enabled account."""
@@ -121,10 +128,17 @@ class Pool:
         """What its desk last told of an account; at most a second old. None: nothing yet."""
         return self._standings.get(account_id)
 
+    def held(self, account_ids: Iterable[str] | None) -> list[PooledAccount]:
+        """The enabled ones of these accounts (None: of all). Raises Problem 503 while loading."""
+        known = self._loaded_accounts()
+        return [
+            known[each] for each in (known if account_ids is None else account_ids) if each in known
+        ]
+
     def data_accounts(self) -> list[PooledAccount]:
         """Who may serve market data, best first: data accounts, else the master (R4)."""
         rank = {Account.Type.DATA: 0, Account.Type.MASTER: 1, Account.Type.BACKUP: 2}
-        able = [a for a in self.all() if a.account_type in rank]
+        able = [a for a in self.all() if a.account_type in rank and not a.closing]
         return sorted(able, key=lambda a: (rank[Account.Type(a.account_type)], a.account_id))
 
     # Registering
@@ -152,15 +166,14 @@ class Pool:
 
     def _run(self) -> None:
         timers = self._config.timers
-        next_roster = next_row = 0.0
-        while not self._closing.wait(timers.standing if self.is_loaded else 0.05):
+        next_row = 0.0
+        tick = min(timers.standing, timers.roster_poll)
+        while not self._closing.wait(tick if self.is_loaded else 0.05):
             now = clock.monotonic()
             try:
-                if now >= next_roster:
-                    self.refresh()
-                    next_roster = now + timers.roster_poll
+                is_new = self.refresh()
                 self.refresh_standings()
-                if now >= next_row:
+                if is_new or now >= next_row:
                     self.write_row()
                     next_row = now + timers.pool_row
             except DatabaseError as error:
@@ -206,11 +219,15 @@ class Pool:
         }
         for account in changed:
             accounts.pop(account.account_id, None)
-            if account.enabled and account.account_id in keys:
+            if self._wants(account) and account.account_id in keys:
                 self._add(accounts, account, keys[account.account_id])
         self._accounts, self._version = accounts, version
+        self._guards = {key: guard for key, guard in self._guards.items() if key[0] in accounts}
         self._loaded.set()
         logger.info("accounts loaded", accounts=len(accounts), version=version)
+
+    def _wants(self, account: Account) -> bool:
+        return account.enabled or (account.closing and self._config.role in FOLLOWERS)
 
     def _add(
         self, accounts: dict[str, PooledAccount], account: Account, credential: Credential
@@ -233,6 +250,7 @@ class Pool:
             key_version=credential.version,
             endpoint=endpoint,
             credentials=credentials,
+            closing=not account.enabled,
             clients=clients_for(
                 credentials=credentials,
                 endpoint=endpoint,
@@ -272,8 +290,7 @@ class Pool:
 
     def _share_reads(self) -> None:
         """Take our part of what all reading processes may call together (design.md §6)."""
-        alive = ProcessRow.objects.filter(role__in=READERS, seen_at__gt=clock.now() - GONE_AFTER)
-        self._readers = max(1, alive.count())
+        self._readers = max(1, presence.count_alive(READERS))
         for guard in list(self._guards.values()):
             if guard.budget is not None:
                 guard.budget.resize(self._reads_share)
@@ -282,22 +299,24 @@ class Pool:
 
     def write_row(self) -> None:
         """Write this process's snapshot for `GET pool` (api.md §7)."""
-        snapshot: dict[str, Any] = {"warm": len(self._accounts), "upstreams": self._upstreams()}
+        snapshot: dict[str, Any] = {
+            "roster_version": self._version,
+            "warm": len(self._accounts),
+            "master_keys": vault.ring_marks(),
+            "connections": self._transport.idle + self._bulkhead.busy,
+            "accounts": self._calls(),
+            "upstreams": self._upstreams(),
+        }
         for part in self._parts.values():
             snapshot.update(part())
-        now = clock.now()
-        ProcessRow.objects.update_or_create(
-            name=self.name,
-            defaults={
-                "role": self._config.role,
-                "pid": os.getpid(),
-                "started_at": self._started_at,
-                "seen_at": now,
-                "snapshot": snapshot,
-            },
-        )
+        presence.write_row(self._started_at, snapshot, name=self.name, role=self._config.role)
         if self._only_reads:
             self._share_reads()
+
+    def _calls(self) -> dict[str, Any]:
+        """What is under way, by account; a desk's own part says more of its accounts."""
+        busy = ((account, account.guard.in_flight) for account in self.all())
+        return {account.account_id: {"in_flight": calls} for account, calls in busy if calls}
 
     def _upstreams(self) -> list[dict[str, Any]]:
         environments = {a.endpoint.trading_url: a.environment for a in self._accounts.values()}

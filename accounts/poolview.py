@@ -1,97 +1,164 @@
-"""`GET pool`: the processes' rows and the owners' findings merged into one view (api.md §7)."""
+"""`GET pool`: the processes' rows and the owners' findings merged into one view (api.md §7).
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+Two statements, however many accounts and processes there are: a page of accounts with the count of
+all of them, then the processes with what they say of that page.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from accounts.models import Account, AccountState, Credential, Lease, ProcessRow
-from accounts.pool import GONE_AFTER
+import orjson
+
+from accounts.listing import REASON, STATE, held_list
+from accounts.models import AccountState
+from accounts.presence import GONE_AFTER
 from opitios.broker.budget import CANCEL_RESERVE
-from opitios.core import clock
+from opitios.core import clock, database
 from opitios.core.config import get_config
 
 _SEVERITY = {word: number for number, word in enumerate(("closed", "half-open", "open"))}
 
+# Without an owner nobody listens or sends, whatever was last written.
+_ACCOUNTS = f"""
+WITH held AS MATERIALIZED (
+    SELECT a.account_id, {STATE} AS state
+    FROM accounts_account a LEFT JOIN accounts_accountstate s USING (account_id)
+    WHERE %(held)s::text[] IS NULL OR a.account_id = ANY(%(held)s)
+), page AS (
+    SELECT * FROM held WHERE account_id > %(after)s ORDER BY account_id LIMIT %(limit)s
+)
+SELECT counted.states, page.account_id, page.state, a.account_type, a.environment, a.priority,
+    a.max_connections, a.data_plan, a.suspended_at, a.suspended_reason, {REASON} AS state_reason,
+    CASE WHEN a.enabled THEN s.state_since ELSE a.updated_at END AS state_since,
+    s.checked_at, s.check_ms, s.budget, s.breaker, s.stream_state, s.stream_last_message_at,
+    s.reconciled_at, l.owner, k.hint, k.version AS key_version, k.created_at AS key_created_at
+FROM (SELECT json_object_agg(state, accounts) AS states
+      FROM (SELECT state, count(*) AS accounts FROM held GROUP BY state) by_state) counted
+LEFT JOIN page ON true
+LEFT JOIN accounts_account a ON a.account_id = page.account_id
+LEFT JOIN accounts_accountstate s ON s.account_id = page.account_id
+LEFT JOIN accounts_lease l ON l.account_id = page.account_id AND l.expires_at > clock_timestamp()
+LEFT JOIN accounts_credential k ON k.account_id = a.account_id AND k.version = a.key_version
+ORDER BY page.account_id
+"""  # noqa: S608 - put together of constants
+
+# What a row says by account is cut to the page: a desk's may hold a thousand of them.
+_BY_ACCOUNT = ("accounts", "orders")
+_PROCESSES = """
+SELECT name, role, pid, started_at, seen_at, snapshot - %(by_account)s::text[] AS snapshot,
+    (SELECT json_object_agg(part, told) FROM (
+        SELECT part, json_object_agg(key, value) AS told
+        FROM unnest(%(by_account)s::text[]) AS part, jsonb_each(
+            CASE WHEN jsonb_typeof(snapshot -> part) = 'object' THEN snapshot -> part END)
+        WHERE key = ANY(%(page)s) GROUP BY part) parts) AS by_account
+FROM accounts_processrow WHERE seen_at > clock_timestamp() - %(gone_after)s ORDER BY name
+"""
+
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """What the processes wrote of one account: its key, and what its desk saw in its last row."""
+class _Process:
+    """One living process; `accounts` and `orders` are what it says of the page's accounts."""
 
-    key: Credential | None
-    at_desk: Mapping[str, Any] = field(default_factory=dict)
+    row: Mapping[str, Any]
+    snapshot: Mapping[str, Any]
+    accounts: Mapping[str, Any]
+    orders: Mapping[str, Any]
+
+    @property
+    def is_desk(self) -> bool:
+        return bool(self.row["role"] == "desk")
+
+    @property
+    def connections(self) -> int:
+        """Sockets it holds open to the broker: for calls, and the accounts' streams."""
+        return int(self.snapshot.get("connections", 0) + self.snapshot.get("streams", 0))
 
 
-def merged(held: frozenset[str] | None, now: datetime) -> dict[str, Any]:
-    """Write the pool as it is, with the accounts of `held` (None: all of them)."""
-    rows = Account.objects.select_related("state", "lease").order_by("account_id")
-    if held is not None:
-        rows = rows.filter(account_id__in=held)
-    keys = {key.account_id: key for key in Credential.objects.order_by("version")}
-    alive = _alive(now)
-    at_desk = _at_desks(alive)
-    accounts = [
-        _account_json(row, _Seen(keys.get(row.account_id), at_desk.get(row.account_id, {})), now)
-        for row in rows
-    ]
-    states = Counter(account["state"] for account in accounts)
+def merged(
+    held: frozenset[str] | None, now: datetime, *, limit: int | None = None, after: str = ""
+) -> dict[str, Any]:
+    """Write the pool as it is: all of `held` (None: every account) counted, a page of it shown.
+
+    limit None shows all. The page begins behind the account id `after`.
+    """
+    asked = {"held": held_list(held), "after": after, "limit": limit and limit + 1}
+    rows = database.rows(_ACCOUNTS, asked)
+    found = [row for row in rows if row["account_id"] is not None]
+    shown = found[:limit]
+    processes = _processes([row["account_id"] for row in shown])
     return {
         "as_of": clock.rfc3339(now),
-        "summary": {
-            "accounts": len(accounts) - states["disabled"],
-            **{state: states[state] for state in ("ready", "warming", "suspect", "quarantined")},
-            "disabled": states["disabled"],
-            "connections": {"open": None, "max": get_config().connections_in_all},
-        },
-        "processes": [_process_json(row) for row in alive],
-        "upstreams": _upstreams_json(alive),
-        "accounts": accounts,
-        "next_page_token": None,
+        "summary": _summary(_parsed(rows[0]["states"]) or {}, processes),
+        "processes": [_process_json(each) for each in processes],
+        "upstreams": _upstreams_json(processes),
+        "accounts": [_account_json(row, processes, now) for row in shown],
+        "next_page_token": shown[-1]["account_id"] if len(found) > len(shown) else None,
     }
 
 
-def page(view: dict[str, Any], limit: int, query: Mapping[str, str]) -> dict[str, Any]:
-    """Cut the accounts to one page that begins after `page_token` (an account id)."""
-    after = query.get("page_token", "")
-    rest = [account for account in view["accounts"] if account["account_id"] > after]
-    token = rest[limit - 1]["account_id"] if len(rest) > limit else None
-    return {**view, "accounts": rest[:limit], "next_page_token": token}
-
-
-def _alive(now: datetime) -> list[ProcessRow]:
-    return list(ProcessRow.objects.filter(seen_at__gt=now - GONE_AFTER).order_by("name"))
-
-
-def _process_json(row: ProcessRow) -> dict[str, Any]:
+def _summary(states: Mapping[str, int], processes: Sequence[_Process]) -> dict[str, Any]:
+    counts = {state: states.get(state, 0) for state in AccountState.State.values}
     return {
-        "name": row.name,
-        "role": row.role,
-        "pid": row.pid,
-        "started_at": clock.rfc3339(row.started_at),
-        "seen_at": clock.rfc3339(row.seen_at),
-        **{key: value for key, value in row.snapshot.items() if key not in _MERGED},
+        "accounts": sum(counts.values()) - counts[AccountState.State.DISABLED],
+        **counts,
+        "connections": {
+            "open": sum(each.connections for each in processes),
+            "max": get_config().connections_in_all,
+        },
     }
 
 
-# What the view shows by host and by account instead of by process.
-_MERGED = frozenset({"upstreams", "accounts"})
+def _processes(page: list[str]) -> list[_Process]:
+    asked = {"by_account": list(_BY_ACCOUNT), "page": page, "gone_after": GONE_AFTER}
+    return [_process(row) for row in database.rows(_PROCESSES, asked)]
 
 
-def _at_desks(alive: list[ProcessRow]) -> dict[str, Mapping[str, Any]]:
-    found: dict[str, Mapping[str, Any]] = {}
-    for row in alive:
-        if row.role == "desk":
-            found.update(row.snapshot.get("accounts", {}))
-    return found
+def _process(row: Mapping[str, Any]) -> _Process:
+    by_account = _parsed(row["by_account"]) or {}
+    return _Process(
+        row=row,
+        snapshot=_parsed(row["snapshot"]),
+        accounts=by_account.get("accounts", {}),
+        orders=by_account.get("orders", {}),
+    )
 
 
-def _upstreams_json(alive: list[ProcessRow]) -> list[dict[str, Any]]:
+def _parsed(told: Any) -> Any:
+    # Django hands JSON over as its text.
+    return orjson.loads(told) if isinstance(told, str) else told
+
+
+# Shown by host, and what processes tell each other alone.
+_INNER = frozenset({"upstreams", "master_keys"})
+
+
+# What of a process's row is meant for others' eyes; the rest is between processes.
+_SHOWN = (
+    *("roster_version", "warm", "connections", "leases", "queue", "senders", "streams", "sockets"),
+    "trouble",
+)
+
+
+def _process_json(process: _Process) -> dict[str, Any]:
+    row = process.row
+    return {
+        "name": row["name"],
+        "role": row["role"],
+        "pid": row["pid"],
+        "started_at": clock.rfc3339(row["started_at"]),
+        "seen_at": clock.rfc3339(row["seen_at"]),
+        **{key: value for key, value in process.snapshot.items() if key not in _INNER},
+    }
+
+
+def _upstreams_json(processes: Sequence[_Process]) -> list[dict[str, Any]]:
     """Each host once, as the desks see it; where several do, as the worst of them."""
     shown: dict[str, tuple[tuple[bool, int], dict[str, Any]]] = {}
-    for row in alive:
-        for told in row.snapshot.get("upstreams", []):
-            weight = (row.role == "desk", _SEVERITY[told["breaker"]])
+    for process in processes:
+        for told in process.snapshot.get("upstreams", []):
+            weight = (process.is_desk, _SEVERITY[told["breaker"]])
             if told["host"] not in shown or weight > shown[told["host"]][0]:
                 shown[told["host"]] = (weight, told)
     return [_upstream_json(told) for _, told in shown.values()]
@@ -102,52 +169,49 @@ def _upstream_json(told: dict[str, Any]) -> dict[str, Any]:
     return {**shown, "last_success_at": _epoch_text(told["last_success"])}
 
 
-def _account_json(row: Account, seen: _Seen, now: datetime) -> dict[str, Any]:
-    state: AccountState | None = getattr(row, "state", None)
-    lease: Lease | None = getattr(row, "lease", None)
-    owned = lease is not None and lease.expires_at > now
+_ROSTER = ("account_id", "account_type", "environment", "priority", "data_plan")
+
+
+def _account_json(
+    row: Mapping[str, Any], processes: Sequence[_Process], now: datetime
+) -> dict[str, Any]:
+    account_id, owned = row["account_id"], row["owner"] is not None
+    calls = sum(each.accounts.get(account_id, {}).get("in_flight", 0) for each in processes)
+    listening = owned and row["stream_state"] == AccountState.Stream.LISTENING
     return {
-        "account_id": row.account_id,
-        "account_type": row.account_type,
-        "environment": row.environment,
-        "priority": row.priority,
-        **_state_json(row, state),
-        "connections": {"open": None, "max": row.max_connections},
-        # Without an owner nobody calls for it.
-        "in_flight": seen.at_desk.get("in_flight", 0) if owned else None,
-        "breaker": state.breaker if state is not None and owned else None,
-        "budget": {"trading": _budget_json(seen.at_desk.get("budget") or _told_budget(state))},
-        "stream": _stream_json(state, lease.owner if owned and lease is not None else None),
-        "orders": None,
+        **{name: row[name] for name in _ROSTER},
+        **{name: row[name] for name in ("state", "state_reason")},
+        "state_since": _text(row["state_since"]),
+        "checked_at": _text(row["checked_at"]),
+        "check_ms": row["check_ms"],
+        # Its stream, and one for each call: connections for calls are the whole process's.
+        "connections": {"open": listening + calls, "max": row["max_connections"]},
+        "in_flight": calls,
+        "breaker": row["breaker"] if owned else None,
+        "budget": {"trading": _budget_json(_told_budget(row, processes))},
+        "stream": _stream_json(row),
+        "orders": _orders_json(row, processes),
         "halt": None,
-        "key": _key_json(seen.key, now),
+        "suspended": _suspended_json(row),
+        "key": _key_json(row, now),
     }
 
 
-def _state_json(row: Account, state: AccountState | None) -> dict[str, Any]:
-    if not row.enabled:
-        return {
-            "state": AccountState.State.DISABLED,
-            "state_reason": "not in the roster",
-            "state_since": clock.rfc3339(row.updated_at),
-            "checked_at": None,
-            "check_ms": None,
-        }
-    if state is None:
-        return dict.fromkeys(("state_reason", "state_since", "checked_at", "check_ms")) | {
-            "state": AccountState.State.WARMING
-        }
-    return {
-        "state": state.state,
-        "state_reason": state.state_reason,
-        "state_since": clock.rfc3339(state.state_since),
-        "checked_at": _text(state.checked_at),
-        "check_ms": state.check_ms,
-    }
+def _orders_json(row: Mapping[str, Any], processes: Sequence[_Process]) -> dict[str, int] | None:
+    """How many are open, as its desk counted them; None where no living desk owns it."""
+    named = (row["owner"] or "").partition("/")[0]
+    desk = next((each for each in processes if each.row["name"] == named), None)
+    if desk is None:
+        return None
+    counted = desk.orders.get(row["account_id"], {})
+    return {name: counted.get(name, 0) for name in ("open", "unknown")}
 
 
-def _told_budget(state: AccountState | None) -> Mapping[str, Any] | None:
-    return None if state is None else state.budget
+def _told_budget(row: Mapping[str, Any], processes: Sequence[_Process]) -> Mapping[str, Any] | None:
+    """The broker's last word of it: a desk's in its row, else the last check's."""
+    told = [each.accounts.get(row["account_id"], {}).get("budget") for each in processes]
+    found: Mapping[str, Any] | None = next(filter(None, told), None) or _parsed(row["budget"])
+    return found
 
 
 def _budget_json(told: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -161,23 +225,29 @@ def _budget_json(told: Mapping[str, Any] | None) -> dict[str, Any] | None:
     }
 
 
-def _stream_json(state: AccountState | None, owner: str | None) -> dict[str, Any]:
+def _stream_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    owner = row["owner"]
     return {
-        # Without an owner nobody listens, whatever was last written.
-        "state": state.stream_state if state is not None and owner else "closed",
+        "state": row["stream_state"] if owner else AccountState.Stream.CLOSED,
         "owner": owner.partition("/")[0] if owner else None,
-        "last_message_at": _text(state.stream_last_message_at) if state else None,
-        "reconciled_at": _text(state.reconciled_at) if state else None,
+        "last_message_at": _text(row["stream_last_message_at"]),
+        "reconciled_at": _text(row["reconciled_at"]),
     }
 
 
-def _key_json(key: Credential | None, now: datetime) -> dict[str, Any] | None:
-    if key is None:
+def _suspended_json(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    if row["suspended_at"] is None:
+        return None
+    return {"since": _text(row["suspended_at"]), "reason": row["suspended_reason"]}
+
+
+def _key_json(row: Mapping[str, Any], now: datetime) -> dict[str, Any] | None:
+    if row["key_version"] is None:
         return None
     return {
-        "hint": key.hint,
-        "version": key.version,
-        "age_days": (now - key.created_at).days,
+        "hint": row["hint"],
+        "version": row["key_version"],
+        "age_days": (now - row["key_created_at"]).days,
     }
 
 

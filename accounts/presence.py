@@ -1,25 +1,61 @@
-"""A process's row in the pool view (api.md §7), for processes that hold no pool of clients."""
+"""Who is alive: each process writes its row for the pool view every five seconds (api.md §7)."""
 
 import os
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
-from accounts.models import ProcessRow
-from opitios.core import clock
+from opitios import __version__
+from opitios.core import database, jsontext
 from opitios.core.config import get_config
 
+# One that missed three rows is gone. All times are the database's: hosts' clocks differ.
+GONE_AFTER = timedelta(seconds=15)
+# Staff see for so long that a process went; then its row is deleted, a web worker's for instance.
+FORGOTTEN_AFTER = timedelta(hours=1)
 
-def write_row(started_at: datetime, snapshot: Mapping[str, Any]) -> None:
-    """Say that this process lives, and how it is. Raises django.db.DatabaseError."""
+# Rows that another process is deleting are left to it.
+_WRITE = """
+WITH forgotten AS (DELETE FROM accounts_processrow WHERE name IN (
+    SELECT name FROM accounts_processrow
+    WHERE seen_at < clock_timestamp() - %(forgotten_after)s AND name <> %(name)s
+    FOR UPDATE SKIP LOCKED))
+INSERT INTO accounts_processrow (name, role, pid, started_at, seen_at, snapshot)
+VALUES (%(name)s, %(role)s, %(pid)s, %(started_at)s, clock_timestamp(), %(snapshot)s::jsonb)
+ON CONFLICT (name) DO UPDATE SET role = excluded.role, pid = excluded.pid,
+    started_at = excluded.started_at, seen_at = excluded.seen_at, snapshot = excluded.snapshot
+"""
+
+_ALIVE = """
+SELECT count(*) AS alive FROM accounts_processrow
+WHERE role = ANY(%s) AND seen_at > clock_timestamp() - %s
+"""
+
+
+def write_row(
+    started_at: datetime,
+    snapshot: Mapping[str, Any],
+    *,
+    name: str | None = None,
+    role: str | None = None,
+) -> None:
+    """Say that this process lives, and how it is. Raises django.db.DatabaseError.
+
+    name, role: where they are not the configured ones. Rows of processes long gone are deleted.
+    """
     config = get_config()
-    ProcessRow.objects.update_or_create(
-        name=config.process,
-        defaults={
-            "role": config.role,
-            "pid": os.getpid(),
-            "started_at": started_at,
-            "seen_at": clock.now(),
-            "snapshot": dict(snapshot),
-        },
-    )
+    about = {
+        "name": name or config.process,
+        "role": role or config.role,
+        "pid": os.getpid(),
+        "started_at": started_at,
+        "snapshot": jsontext.canonical({"version": __version__, **snapshot}),
+        "forgotten_after": FORGOTTEN_AFTER,
+    }
+    database.rows(_WRITE, about)
+
+
+def count_alive(roles: Sequence[str]) -> int:
+    """Count the processes of these roles that wrote their row lately."""
+    found = database.row(_ALIVE, (list(roles), GONE_AFTER))
+    return found["alive"] if found else 0

@@ -1,16 +1,18 @@
 """What the broker says of an account now: read through, kept for a second, never a second truth."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from decimal import Decimal
+from http import HTTPStatus
 from typing import Any
 
 from accounts.models import AccountState
 from accounts.pool import PooledAccount, get_pool
-from opitios.broker.errors import AccessDenied, BrokerError, NotFound, NotSent
+from opitios.broker.errors import AccessDenied, BrokerError, NotFound, NotSent, Refused
 from opitios.broker.port import Answer
-from opitios.core import clock, database
+from opitios.core import clock, database, jsontext
 from opitios.core.coalesce import Coalesced
-from opitios.core.errors import Problem, Reason
+from opitios.core.errors import BrokerRefusal, Problem, Reason
 
 # design.md §4: positions are the broker's, cached at most a second.
 KEEP_SECONDS = 1.0
@@ -77,6 +79,63 @@ def position(pooled: PooledAccount, symbol: str) -> Read:
         ) from error
     except BrokerError as error:
         raise unreadable(pooled, error) from error
+
+
+def configurations(pooled: PooledAccount) -> Read:
+    """Alpaca's account configurations. Raises Problem: its refusal, or 503."""
+    return _asked(pooled, "configurations", pooled.trading.configurations)
+
+
+def portfolio_history(pooled: PooledAccount, filters: Mapping[str, str]) -> Read:
+    """Equity and profit over time, numbers as Alpaca's. Raises Problem: its refusal, or 503."""
+    what = f"history {jsontext.canonical(filters)}"
+    body, at = _asked(pooled, what, lambda: pooled.trading.portfolio_history(**filters))
+    return _numbers(body), at
+
+
+def activities(pooled: PooledAccount, filters: Mapping[str, str]) -> Read:
+    """A page of what changed cash and positions. Raises Problem: Alpaca's refusal, or 503."""
+    what = f"activities {jsontext.canonical(filters)}"
+    return _asked(pooled, what, lambda: pooled.trading.activities(**filters))
+
+
+def _asked(pooled: PooledAccount, what: str, call: Callable[[], Answer]) -> Read:
+    try:
+        return _read(pooled, what, call)
+    except Refused as error:
+        raise Problem(
+            Reason.INVALID_PARAMETER,
+            f"The broker refused: {error.message}",
+            broker=refusal_of(error),
+            account_id=pooled.account_id,
+        ) from error
+    except BrokerError as error:
+        raise unreadable(pooled, error) from error
+
+
+def _numbers(value: Any) -> Any:
+    """Make exact fractions the JSON numbers they were; a chart needs no more digits."""
+    match value:
+        case Decimal():
+            return float(value)
+        case list():
+            return [_numbers(each) for each in value]
+        case dict():
+            return {key: _numbers(each) for key, each in value.items()}
+        case _:
+            return value
+
+
+def refusal_of(error: Refused | AccessDenied) -> BrokerRefusal:
+    """Keep what the broker said, its extra fields verbatim."""
+    extra = {k: v for k, v in (error.body or {}).items() if k not in {"code", "message"}}
+    return BrokerRefusal(
+        http_status=error.http_status or HTTPStatus.UNPROCESSABLE_ENTITY,
+        code=error.code,
+        message=error.message,
+        request_id=error.request_id,
+        extra=extra,
+    )
 
 
 def unreadable(pooled: PooledAccount, error: BrokerError) -> Problem:

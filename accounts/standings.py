@@ -4,7 +4,7 @@ The desk writes what changed; the others read what is newer than they know. Noth
 on an order's way: acceptance looks at its process's own copy.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -17,8 +17,10 @@ OVERLAP = timedelta(seconds=5)
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 _CHANGED = """
-SELECT account_id, state, breaker, rests_until, waiting, submits_left, told_at
-FROM accounts_accountstate WHERE told_at > %s ORDER BY told_at
+SELECT s.account_id, s.state, s.breaker, s.rests_until, s.waiting, s.submits_left, s.told_at,
+    a.suspended_at IS NOT NULL AS is_suspended
+FROM accounts_accountstate s JOIN accounts_account a USING (account_id)
+WHERE s.told_at > %s ORDER BY s.told_at
 """
 
 # Only the owner tells: a desk that woke from a freeze has nothing to say any more.
@@ -29,6 +31,14 @@ FROM jsonb_to_recordset(%s::jsonb) AS t(account_id text, breaker text, rests_unt
     waiting integer, submits_left integer)
 WHERE s.account_id = t.account_id AND EXISTS (SELECT 1 FROM accounts_lease l
     WHERE l.account_id = s.account_id AND l.owner = %s AND l.expires_at > clock_timestamp())
+"""
+
+# A message is heard once: whoever heard it may say so, the lease may have moved meanwhile.
+_HEARD = """
+UPDATE accounts_accountstate s SET stream_last_message_at = t.at
+FROM (SELECT key AS account_id, to_timestamp(value::float8) AS at FROM jsonb_each_text(%s::jsonb)) t
+WHERE s.account_id = t.account_id
+    AND (s.stream_last_message_at IS NULL OR s.stream_last_message_at < t.at)
 """
 
 
@@ -49,11 +59,15 @@ class Pressure:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What every process knows of one account: its key's state, and the pressure on its orders."""
+    """What every process knows of one account: its key's state, and the pressure on its orders.
+
+    is_suspended: whether the operator lets it send nothing new (custody.py).
+    """
 
     state: str
     pressure: Pressure
     told_at: datetime
+    is_suspended: bool = False
 
     @property
     def is_quarantined(self) -> bool:
@@ -65,7 +79,10 @@ def changed_since(told_at: datetime) -> dict[str, Standing]:
     """Read the standings that were written since."""
     return {
         row["account_id"]: Standing(
-            state=row.pop("state"), told_at=row.pop("told_at"), pressure=Pressure(**row)
+            state=row.pop("state"),
+            told_at=row.pop("told_at"),
+            is_suspended=row.pop("is_suspended"),
+            pressure=Pressure(**row),
         )
         for row in database.rows(_CHANGED, (told_at,))
     }
@@ -82,3 +99,9 @@ def tell(owner: str, pressures: Iterable[Pressure]) -> None:
     rows = [asdict(pressure) for pressure in pressures]
     if rows:
         database.rows(_TELL, (jsontext.canonical(rows), owner))
+
+
+def note_messages(heard: Mapping[str, float]) -> None:
+    """Write when each account's stream last told something (epoch seconds)."""
+    if heard:
+        database.rows(_HEARD, (jsontext.canonical(heard),))

@@ -14,7 +14,6 @@ from hashlib import sha256
 from typing import Any, Final
 
 import jwt
-from cachetools import TLRUCache
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from jwt.exceptions import PyJWTError
 from rest_framework_simplejwt.backends import TokenBackend
@@ -87,11 +86,8 @@ class Verifier:
         self._issuer = issuer
         self._ring = self._build_ring(keys)
         self._lock = threading.Lock()
-        self._cache: TLRUCache[bytes, Principal] = TLRUCache(
-            maxsize=CACHED_TOKENS,
-            ttu=lambda _digest, principal, _now: principal.expires_at.timestamp(),
-            timer=_epoch,
-        )
+        # The oldest first. Read by every request without a lock: an entry is never changed.
+        self._cache: dict[bytes, Principal] = {}
 
     def _build_ring(self, keys: Sequence[JwtKey]) -> dict[str, _RingKey]:
         ring: dict[str, _RingKey] = {}
@@ -120,14 +116,18 @@ class Verifier:
             raise Problem(Reason.UNAUTHORIZED, NOT_VALID)
         # Only the digest is kept: a dump of the cache holds no usable token.
         digest = sha256(token.encode()).digest()
-        with self._lock:
-            known: Principal | None = self._cache.get(digest)
-        if known is not None:
+        known = self._cache.get(digest)
+        if known is not None and known.expires_at > clock.now():
             return known
         principal = self._verified(token)
+        self._remember(digest, principal)
+        return principal
+
+    def _remember(self, digest: bytes, principal: Principal) -> None:
         with self._lock:
             self._cache[digest] = principal
-        return principal
+            while len(self._cache) > CACHED_TOKENS:
+                del self._cache[next(iter(self._cache))]
 
     def _verified(self, token: str) -> Principal:
         try:
@@ -181,10 +181,6 @@ class Verifier:
     def _addressed(self) -> dict[str, str]:
         both = {"aud": self._audience, "iss": self._issuer}
         return {name: value for name, value in both.items() if value is not None}
-
-
-def _epoch() -> float:
-    return clock.now().timestamp()
 
 
 def _open_parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,5 +1,7 @@
 """Seals and opens key pairs: AES-256-GCM, a data key per account and version, a master key ring.
 
+What stands sealed is sealed anew under another data key and the newest master key (rotation.py).
+
 A sealed value is `format byte ‖ nonce ‖ ciphertext and tag`. Its associated data names the account,
 the field and the key version, so a value moved to another row, field or version does not open.
 Clear text leaves this file only as the `Credentials` a broker client is built from.
@@ -11,7 +13,7 @@ import hmac
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
@@ -32,6 +34,11 @@ NONCE_BYTES = 12
 TAG_BYTES = 16
 # A hint shows six characters: on a key shorter than this it would show too much of it.
 HINT_FROM_LENGTH = 12
+# Of a digest of a random key of 32 bytes: two of them are alike once in 2^64.
+MARK_DIGITS = 16
+
+# Before a sealed value in an account file.
+SEALED = "sealed:"
 
 _KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
@@ -130,15 +137,85 @@ def open_pair(credential: Credential) -> Credentials:
     if master_key is None:
         raise SealBroken(f"{account_id} v{version}: master key {name!r} is not in the ring")
     wrap = _wrap_place(account_id, version, name)
-    data_key = _open(master_key, credential.wrapped_data_key, wrap, "data_key", credential)
+    about = f"{account_id} v{version}"
+    data_key = _open(master_key, credential.wrapped_data_key, wrap, f"{about}: data_key")
     key_id, secret = (
-        _open(data_key, sealed, _place(account_id, field, version), field, credential).decode()
+        _open(data_key, sealed, _place(account_id, field, version), f"{about}: {field}").decode()
         for field, sealed in (
             ("api_key", credential.sealed_api_key),
             ("secret_key", credential.sealed_secret_key),
         )
     )
     return Credentials(key_id=key_id, secret=secret)
+
+
+def credential_of(*, account_id: str, version: int, pair: Credentials) -> Credential:
+    """Seal a pair into the row that stores it; the row is not saved."""
+    sealed = seal_pair(
+        account_id=account_id, version=version, api_key=pair.key_id, secret_key=pair.secret
+    )
+    return Credential(account_id=account_id, version=version, **asdict(sealed))
+
+
+def seal_anew(credential: Credential) -> Credential:
+    """Seal a stored pair under a fresh data key and the current master key; an unsaved row.
+
+    Raises SealBroken where the stored one does not open, or the new one not to the same pair:
+    what is written over must never be the last that opened.
+    """
+    pair = open_pair(credential)
+    fresh = credential_of(account_id=credential.account_id, version=credential.version, pair=pair)
+    if open_pair(fresh) != pair:
+        raise SealBroken(f"{credential} was not sealed anew: it opens to something else")
+    fresh.pk, fresh.created_at = credential.pk, credential.created_at
+    return fresh
+
+
+def ring_marks() -> dict[str, str]:
+    """Name each master key of this process with a keyed digest of it, 16 hex digits.
+
+    Equal marks mean equal keys; nothing else can be learnt from them. Raises BadKeyRing.
+    """
+    key = _fingerprint_key(get_config().secret_key.get_secret_value())
+    # A broker key holds no space: its fingerprint is never a mark.
+    return {
+        name: hmac.digest(key, b"master key " + value, "sha256").hex()[:MARK_DIGITS]
+        for name, value in key_ring().keys.items()
+    }
+
+
+@sensitive_variables()
+def seal_value(clear: str, *, account_id: str, field: str) -> str:
+    """Seal one key for the account file: `sealed:<master key id>:<base64url>`.
+
+    It opens as this field of this account only.
+    """
+    ring = key_ring()
+    place = _file_place(account_id, field, ring.current)
+    sealed = _seal(ring.keys[ring.current], clear.encode(), place)
+    return f"{SEALED}{ring.current}:{base64.urlsafe_b64encode(sealed).rstrip(b'=').decode()}"
+
+
+@sensitive_variables()
+def open_value(text: str, *, account_id: str, field: str) -> str:
+    """Open what `seal_value` made. Raises SealBroken, whose message holds no secret."""
+    name, _, encoded = text.removeprefix(SEALED).partition(":")
+    master_key = key_ring().keys.get(name)
+    if master_key is None:
+        raise SealBroken(f"the master key {name!r} is not in the ring")
+    padded = encoded + "=" * (-len(encoded) % 4)
+    try:
+        sealed = base64.b64decode(padded, altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        # The cause would show the value.
+        raise SealBroken("the sealed value is not base64: was it cut?") from None
+    place = _file_place(account_id, field, name)
+    return _open(master_key, sealed, place, "the sealed value").decode()
+
+
+def is_under_current_key(text: str) -> bool:
+    """Say whether a sealed value of a file is under the master key that seals now."""
+    return text.startswith(f"{SEALED}{key_ring().current}:")
 
 
 def hint_of(api_key: str) -> str:
@@ -155,6 +232,11 @@ def fingerprint_of(api_key: str) -> str:
     """
     key = _fingerprint_key(get_config().secret_key.get_secret_value())
     return hmac.digest(key, api_key.encode(), "sha256").hex()
+
+
+def fingerprint_of_pair(pair: Credentials) -> str:
+    """The fingerprint of a pair's api key."""
+    return fingerprint_of(pair.key_id)
 
 
 @lru_cache(maxsize=2)
@@ -180,12 +262,14 @@ def _seal(key: bytes, clear: bytes, place: bytes) -> bytes:
     return FORMAT + nonce + AESGCM(key).encrypt(nonce, clear, FORMAT + place)
 
 
-def _open(
-    key: bytes, stored: bytes | memoryview, place: bytes, field: str, credential: Credential
-) -> bytes:
+def _file_place(account_id: str, field: str, master_key_id: str) -> bytes:
+    # No key pair has the version 0: a value of a file never opens as one of the database.
+    return _place(account_id, field, 0, "account file", master_key_id)
+
+
+def _open(key: bytes, stored: bytes | memoryview, place: bytes, about: str) -> bytes:
     # psycopg hands a bytea over as memoryview or bytes.
     sealed = bytes(stored)
-    about = f"{credential.account_id} v{credential.version}: {field}"
     if sealed[:1] != FORMAT or len(sealed) < 1 + NONCE_BYTES + TAG_BYTES:
         raise SealBroken(f"{about} is not a sealed value of format 1")
     nonce, ciphertext = sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]

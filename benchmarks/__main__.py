@@ -7,7 +7,15 @@ from collections.abc import Callable, Mapping
 
 from rich.console import Console
 
-from benchmarks import desk_throughput, order_accepted, order_stages, upstream_call
+from benchmarks import (
+    bulkhead,
+    desk_throughput,
+    fleet_cost,
+    fleet_warm,
+    order_accepted,
+    order_stages,
+    upstream_call,
+)
 from benchmarks.bench import Bench, BenchError, Effort, prepared
 from benchmarks.rows import Row
 from opitios.core import clock
@@ -19,6 +27,9 @@ BENCHES: Mapping[str, Callable[[Bench], list[Row]]] = {
     "upstream_call_cpu": upstream_call.measure,
     "order_stages": order_stages.run,
     "desk_throughput": desk_throughput.run,
+    "bulkhead": bulkhead.run,
+    "fleet_warm": fleet_warm.run,
+    "fleet_cost": fleet_cost.run,
 }
 
 FULL = Effort(rounds=5, seconds=4.0, orders=200)

@@ -16,14 +16,15 @@ from typing import Any
 import psycopg
 
 from benchmarks.cores import MEASURED, OTHERS, pinned_to
+from opitios.core import clock
 from opitios.core.embedded import homes, postgres, redis, roles
 from opitios.core.embedded.program import Program
-from opitios.core.embedded.runfolder import RunFolder
+from opitios.core.embedded.runfolder import RunFolder, write_private
 from opitios.core.embedded.supervisor import Supervisor
 from opitios.management import readiness, startup
 from opitios.management.asked import Asked
 from opitios.management.gateway import Gateway, NoAnswerError
-from opitios.management.stack import Addresses, Stack, account_ids
+from opitios.management.stack import Addresses, Stack, account_ids, accounts_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -111,6 +112,20 @@ class Bench:
         self._supervisor.start(self._program("desk-1"))
         self._wait("desk-1", lambda: self._readiness().is_ready)
 
+    def import_fleet(self, count: int) -> float:
+        """Make the roster so many trading accounts and those for data; the seconds it took."""
+        path = self.stack.run.path / f"accounts-{count}.yaml"
+        write_private(path, accounts_yaml(count, url=self.stack.addresses.sandbox_url))
+        began = clock.monotonic()
+        self._run(self.stack.command("accounts", "import_accounts", str(path)))
+        return clock.monotonic() - began
+
+    def restart_desk(self, count: int) -> None:
+        """Start the desk anew, for a roster of so many trading accounts, and wait for all."""
+        self._supervisor.end("desk-1")
+        self._supervisor.start(self._program("desk-1"))
+        self._wait("desk-1", lambda: self._readiness(count).is_ready)
+
     def start_program(self, program: Program) -> None:
         """Start a further program, a rival for example."""
         self._supervisor.start(program)
@@ -171,10 +186,10 @@ class Bench:
             said = self.stack.run.log(name).read_text()[-TAIL:]
             raise BenchError(f"{name} was not ready after {START_SECONDS:.0f} s\n{said}")
 
-    def _readiness(self) -> readiness.Readiness:
+    def _readiness(self, count: int = ACCOUNTS) -> readiness.Readiness:
         expected = readiness.Expected(
-            accounts=ACCOUNTS + startup.OTHER_ACCOUNTS,
-            trading=frozenset(account_ids(ACCOUNTS)),
+            accounts=count + startup.OTHER_ACCOUNTS,
+            trading=frozenset(account_ids(count)),
             web_workers=1,
         )
         try:
@@ -210,6 +225,7 @@ def prepared(effort: Effort, tell: Callable[[str], None]) -> Iterator[Bench]:
 def _stack(run: RunFolder) -> Stack:
     asked = Asked(
         accounts=ACCOUNTS,
+        desks=1,
         api_port=28090,
         ws_port=28091,
         sandbox_port=28092,

@@ -1,6 +1,7 @@
 """Orders a second from one desk, on one core, to a broker that answers after 20 ms.
 
-The desk claims, sends, journals and reads the stream of every order. The rivals only send: a `def`
+The desk claims, sends, journals and reads the stream of every order, until the last is filled and
+stored: then nothing of it is left to disturb the rival's turn. The rivals only send: a `def`
 FastAPI endpoint with its thread pool, and the blocking style, both with alpaca-py, both on the same
 core. Everything else runs on the other cores.
 """
@@ -42,18 +43,18 @@ WHERE o.id = %(template)s
 """
 
 _MEASURE = """
-SELECT count(*) AS n, count(outcome) AS ended,
-    extract(epoch FROM max(sent_at + ms * interval '1 ms') - min(sent_at)) AS seconds
-FROM trading_attempt WHERE order_id = ANY(%s)
+SELECT count(*) FILTER (WHERE o.final AND NOT o.fills_short) AS filled,
+    extract(epoch FROM max(o.updated_at) - min(a.sent_at)) AS seconds
+FROM trading_order o LEFT JOIN trading_attempt a ON a.order_id = o.id WHERE o.id = ANY(%s)
 """
 
 
 def run(bench: Bench) -> list[Row]:
     """Measure the desk and its rivals in turns. Raises BenchError."""
     bench.start_desk()
-    _pin(bench)
+    pin(bench)
     _slow_broker(bench)
-    template = _template(bench)
+    template = template_of(bench)
     rows = []
     for style, wanted in (("threads", 0.8), ("blocking", 15.0)):
         pairs = []
@@ -72,7 +73,7 @@ def run(bench: Bench) -> list[Row]:
     return rows
 
 
-def _pin(bench: Bench) -> None:
+def pin(bench: Bench) -> None:
     """The desk alone on the measured core, everything else off it."""
     for child_name, cores in (("desk-1", MEASURED), ("web-1", OTHERS), ("sandbox", OTHERS)):
         pid = bench.pid_of(child_name)
@@ -96,7 +97,8 @@ def _slow_broker(bench: Bench) -> None:
         pass
 
 
-def _template(bench: Bench) -> str:
+def template_of(bench: Bench) -> str:
+    """Place the order that the others are copies of; its id."""
     account = account_ids(ACCOUNTS)[0]
     body = {"symbol": "AAPL", "side": "buy", "type": "market", "qty": "1", "time_in_force": "day"}
     path = f"/api/v1/accounts/{account}/orders/stocks"
@@ -105,9 +107,19 @@ def _template(bench: Bench) -> str:
 
 
 def _ours(bench: Bench, template: str) -> float:
-    """Queue the orders while the desk sleeps, wake it, and read how long it took for all."""
-    count = max(200, bench.effort.orders * 5)
-    names = account_ids(ACCOUNTS)
+    return orders_a_second(bench, template, account_ids(ACCOUNTS), orders_of(bench))
+
+
+def orders_of(bench: Bench) -> int:
+    """How many orders a round has."""
+    return max(200, bench.effort.orders * 5)
+
+
+def orders_a_second(bench: Bench, template: str, names: list[str], count: int) -> float:
+    """Queue the orders while the desk sleeps, wake it, and read how long all took to be filled.
+
+    They are copies of the order `template`, in turns for these accounts. Raises BenchError.
+    """
     order_ids = [ids.new_id() for _ in range(count)]
     accounts = [names[number % len(names)] for number in range(count)]
     processes.send(bench.pid_of("desk-1"), signal.SIGSTOP)
@@ -122,12 +134,12 @@ def _ours(bench: Bench, template: str) -> float:
     def is_done() -> bool:
         with psycopg.connect(bench.stack.database_urls()[1]) as connection:
             row = connection.execute(_MEASURE.encode(), (order_ids,)).fetchone()
-        n, ended, seconds = row if row is not None else (0, 0, None)
-        found[0] = {"n": n, "ended": ended, "seconds": seconds}
-        return bool(ended == count)
+        filled, seconds = row if row is not None else (0, None)
+        found[0] = {"filled": filled, "seconds": seconds}
+        return bool(filled == count)
 
     if not bench.wait_until(is_done, seconds=SETTLED_SECONDS, every=0.5):
-        raise BenchError(f"of {count} orders the desk sent {found[0]}")
+        raise BenchError(f"of {count} orders {found[0]['filled']} were filled")
     return count / float(found[0]["seconds"])
 
 

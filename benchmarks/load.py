@@ -88,7 +88,7 @@ def content_length(head: bytes) -> int:
     return int(rest.partition(b"\r\n")[0])
 
 
-def orders(address: str, token: str, accounts: list[str]) -> Iterator[bytes]:
+def orders(address: str, token: str, accounts: list[str], body: bytes = BODY) -> Iterator[bytes]:
     """Write requests for ever, each with a key of its own, account after account."""
     # Keys of this process never meet those of another one.
     key = f"{os.getpid()}-{time.time_ns()}"
@@ -96,9 +96,9 @@ def orders(address: str, token: str, accounts: list[str]) -> Iterator[bytes]:
         head = (
             f"POST /api/v1/accounts/{account}/orders/stocks HTTP/1.1\r\nHost: {address}\r\n"
             f"Authorization: Bearer {token}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(BODY)}\r\nIdempotency-Key: {key}-{number}\r\n\r\n"
+            f"Content-Length: {len(body)}\r\nIdempotency-Key: {key}-{number}\r\n\r\n"
         )
-        yield head.encode() + BODY
+        yield head.encode() + body
 
 
 async def run(url: str, clients: int, seconds: float, requests: Iterator[bytes]) -> Tally:

@@ -13,7 +13,7 @@ from opitios.management.stack import account_ids
 
 # More than the threads that store: the web worker always has the next request at hand.
 CLIENTS = 32
-# The connections of one web worker to Postgres (OPITIOS_DATABASE_POOL_MAX).
+# Enough for the rival to keep the cores of Postgres busy; its own core it hardly uses.
 CONNECTIONS = 16
 
 # A share of its core from which on a client may be what is measured.

@@ -58,6 +58,19 @@ def compared(*, name: str, unit: str, pairs: Sequence[tuple[float, float]], budg
     )
 
 
+def bounded(*, name: str, unit: str, value: float, rival: float, at_most: float) -> Row:
+    """Make the row of a figure that has a bound of its own, whatever the rival needs."""
+    return Row(
+        name=name,
+        value=round(value, 2),
+        unit=unit,
+        rival=round(rival, 2),
+        ratio=round(value / rival, 3),
+        wanted=at_most,
+        holds=value < at_most,
+    )
+
+
 def percentile(values: Sequence[float], percent: int) -> float:
     """The smallest of the values that at least so many percent do not exceed."""
     ordered = sorted(values)

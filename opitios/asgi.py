@@ -4,9 +4,12 @@ import logging
 import os
 import signal
 
+from opitios.core import descriptors
 from opitios.core.embedded.child import die_with_parent
 
 die_with_parent(signal.SIGKILL)
+# One for each client's socket.
+descriptors.make_room()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opitios.settings")
 os.environ.setdefault("OPITIOS_ROLE", "stream")
 

@@ -3,9 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import redis
 from django.db.models import Count
@@ -14,17 +13,17 @@ from django.urls import reverse, reverse_lazy
 from django.utils.safestring import SafeString
 from unfold.dataclasses import SearchResult
 
-from accounts import pages, poolview
-from accounts.admin import is_alive
+from accounts import fleet, pages
+from accounts.accountpages import state_dot
 from accounts.models import Account, AccountState, ProcessRow
+from accounts.presence import FORGOTTEN_AFTER
 from opitios.core import bus, clock
 from opitios.core.config import get_config
-from trading.admin import ms_to_final, named, status_dot, tone_of
+from trading.admin import first_id_of, ms_to_final, named
 from trading.lifecycle import plain
 from trading.models import Order
+from trading.tones import status_dot, tone_of
 
-# A process that ended this long ago was taken away on purpose.
-MISSED_FOR = timedelta(hours=1)
 LATEST = 10
 # The command palette shows so many accounts, and as many orders.
 FOUND = 10
@@ -55,8 +54,8 @@ def badge(environments: set[str]) -> list[str] | None:
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """List the pages of the side bar."""
-    return [
+    """List the pages of the side bar, the one that is open marked."""
+    groups: list[dict[str, Any]] = [
         {"items": [_item("Dashboard", "monitoring", "index")]},
         {
             "title": "Trading",
@@ -80,6 +79,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "separator": True,
             "items": [
                 _item("Accounts", "account_balance", "accounts_account_changelist"),
+                _item("Fleet", "grid_view", "accounts_fleet", "accounts.view_account"),
                 _item("Processes", "memory", "accounts_processrow_changelist"),
                 _item("Roster versions", "upload_file", "accounts_rosterversion_changelist"),
             ],
@@ -93,13 +93,27 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             ],
         },
     ]
+    _mark(groups, request.path)
+    return groups
 
 
-def _item(title: str, icon: str, page: str) -> dict[str, Any]:
+def _mark(groups: list[dict[str, Any]], path: str) -> None:
+    """Mark the item that leads here: some lie below others, and all below the dashboard."""
+    items = [item for group in groups for item in group["items"]]
+    index = str(reverse_lazy("admin:index"))
+    above = [str(item["link"]) for item in items if path.startswith(str(item["link"]))]
+    here = max(above, key=len, default="")
+    for item in items:
+        item["active"] = str(item["link"]) == here and (here != index or path == index)
+
+
+def _item(title: str, icon: str, page: str, right: str | None = None) -> dict[str, Any]:
+    """One page of the side bar; `right` is what one must have to see it, if not the model's."""
+
     def may_see(request: HttpRequest) -> bool:
         app, _, rest = page.partition("_")
         model = rest.removesuffix("_changelist")
-        return page == "index" or request.user.has_perm(f"{app}.view_{model}")
+        return page == "index" or request.user.has_perm(right or f"{app}.view_{model}")
 
     return {
         "title": title,
@@ -143,18 +157,20 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def _figures(now: datetime) -> dict[str, Any]:
-    view = poolview.merged(None, now)
-    rows = list(ProcessRow.objects.filter(seen_at__gt=now - MISSED_FOR).order_by("role", "name"))
+    states, streams = fleet.counts(now)
+    rows = list(
+        ProcessRow.objects.filter(seen_at__gt=now - FORGOTTEN_AFTER).order_by("role", "name")
+    )
     today = _orders_today(now)
-    listening = sum(one["stream"]["state"] == "listening" for one in view["accounts"])
+    listening = streams[AccountState.Stream.LISTENING]
     return {
         "alarms": alarms(rows, now, redis_answers=redis_answers()),
-        "numbers": _numbers(view["summary"], today, listening),
+        "numbers": _numbers(states, today, listening),
         "orders_today": sum(today.values()),
         "orders_by_status": _bars(today, {word: tone_of(word) for word in today}, status_dot),
-        "accounts_by_state": _account_bars(view["summary"]),
+        "accounts_by_state": _account_bars(states),
         "streams_listening": listening,
-        "processes": [_process(row) for row in rows if is_alive(row, now)],
+        "processes": [_process(row) for row in rows if fleet.is_alive(row, now)],
         "latest_orders": [_order(order) for order in Order.objects.order_by("-id")[:LATEST]],
     }
 
@@ -171,7 +187,7 @@ class Alarm:
 def alarms(rows: list[ProcessRow], now: datetime, *, redis_answers: bool) -> list[Alarm]:
     """Say what is degraded: Redis away, a process gone, nobody to send orders. Pure."""
     told = []
-    if not any(row.role == "desk" and is_alive(row, now) for row in rows):
+    if not any(row.role == "desk" and fleet.is_alive(row, now) for row in rows):
         told.append(
             Alarm("No desk runs", "Orders are accepted and wait; nobody sends them.", "bad")
         )
@@ -199,11 +215,11 @@ def missing(rows: list[ProcessRow], now: datetime) -> list[ProcessRow]:
 
     A web worker's name ends in its pid: the next worker is another row.
     """
-    alive = [row for row in rows if is_alive(row, now)]
+    alive = [row for row in rows if fleet.is_alive(row, now)]
     return [
         row
         for row in rows
-        if not is_alive(row, now)
+        if not fleet.is_alive(row, now)
         and not any(_base(one) == _base(row) and one.started_at > row.seen_at for one in alive)
     ]
 
@@ -224,30 +240,27 @@ def redis_answers() -> bool:
 def _orders_today(now: datetime) -> Counter[str]:
     """Count today's orders by status; a day is the New York date (design.md §4)."""
     midnight = now.astimezone(pages.NEW_YORK).replace(hour=0, minute=0, second=0, microsecond=0)
-    # Ids begin with their time in milliseconds (UUIDv7): a range of the primary key, not a scan.
-    first = UUID(int=int(midnight.timestamp() * 1000) << 80)
-    found = Order.objects.filter(id__gte=first).order_by().values_list("status")
+    # A range of the primary key, not a scan.
+    found = Order.objects.filter(id__gte=first_id_of(midnight)).order_by().values_list("status")
     return Counter(dict(found.annotate(count=Count("id"))))
 
 
-def _numbers(
-    summary: Mapping[str, Any], today: Counter[str], listening: int
-) -> list[dict[str, Any]]:
+def _numbers(states: Counter[str], today: Counter[str], listening: int) -> list[dict[str, Any]]:
     done, unknown = today["filled"], today["unknown"]
+    ready, enabled = states["ready"], states.total() - states["disabled"]
     return [
         {"name": "orders today", "value": f"{sum(today.values()):,}"},
         {"name": "filled today", "value": f"{done:,}"},
         {"name": "unknown outcome", "value": f"{unknown:,}"},
-        {"name": "accounts ready", "value": f"{summary['ready']:,} of {summary['accounts']:,}"},
+        {"name": "accounts ready", "value": f"{ready:,} of {enabled:,}"},
         {"name": "streams listening", "value": f"{listening:,}"},
     ]
 
 
-def _account_bars(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    states = AccountState.State.values
-    counted = Counter({state: summary[state] for state in states})
-    tones = {state: pages.STATE_TONES[AccountState.State(state)] for state in states}
-    return _bars(counted, tones, lambda state: pages.dot(state, tones[state]))
+def _account_bars(states: Counter[str]) -> list[dict[str, Any]]:
+    counted = Counter({state: states[state] for state in (*fleet.STATES, *states)})
+    tones = {state: pages.STATE_TONES.get(state, "warn") for state in counted}
+    return _bars(counted, tones, state_dot)
 
 
 def _bars(counted: Counter[str], tones: Mapping[str, str], shown: Any) -> list[dict[str, Any]]:

@@ -4,19 +4,22 @@ import gc
 import os
 import signal
 
+import django
+
+from opitios.core import descriptors
 from opitios.core.embedded.child import die_with_parent
+from opitios.core.handler import Handler
 
 # A worker whose server was killed must not live on and share the port with the next one.
 die_with_parent(signal.SIGKILL)
+# One for each client's connection; granian listens in this process too.
+descriptors.make_room()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opitios.settings")
 os.environ.setdefault("OPITIOS_ROLE", "web")
 
-from django.core.wsgi import get_wsgi_application  # noqa: E402 - after the environment is set
+django.setup(set_prefix=False)
+application = Handler()
 
-application = get_wsgi_application()
-
-# What is loaded by now stays: the collector need not walk through it again. And it comes less often
-# than at every 700 objects, which is several times a request: that was a tenth of an order's cost.
+# What is loaded by now stays: a full collection stops every thread, and need not walk through it.
 gc.collect()
 gc.freeze()
-gc.set_threshold(10_000, 20, 20)

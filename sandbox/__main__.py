@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import resource
 import signal
 import sys
 from decimal import Decimal
@@ -90,9 +91,16 @@ async def _until_told_to_stop(sandbox: Sandbox) -> None:
         task.result()
 
 
+def allow_many_sockets() -> None:
+    """Raise the limit on open files as far as the system lets us: one socket an account."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main() -> int:
     """The process. Returns its exit status."""
     options = parse_arguments()
+    allow_many_sockets()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(options))

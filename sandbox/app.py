@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from sandbox.account_rest import AccountApi
 from sandbox.conditions import Terms
 from sandbox.control import Control
 from sandbox.data_rest import DataApi
@@ -32,6 +33,7 @@ class Sandbox:
     def _build(self, limits: RateLimits) -> web.Application:
         app = web.Application(middlewares=[Gate(self.venue, self.faults, limits).admit])
         app.add_routes(TradingApi(self.venue).routes())
+        app.add_routes(AccountApi(self.venue).routes())
         app.add_routes(DataApi(self.venue).routes())
         app.add_routes(Control(self.venue, self.hub, self.faults, limits).routes())
         app.add_routes([web.get(STREAM_PATH, self.hub.serve)])

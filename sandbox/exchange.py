@@ -7,7 +7,8 @@ Only `apply` changes them, and only by an event. Deciding which event may happen
 from collections.abc import Iterable
 from decimal import Decimal
 from hashlib import sha256
-from uuid import NAMESPACE_DNS, uuid5
+from typing import NamedTuple
+from uuid import NAMESPACE_DNS, UUID, uuid5
 
 import msgspec
 
@@ -53,6 +54,26 @@ class Position(msgspec.Struct):
         self.qty = after
 
 
+class Execution(NamedTuple):
+    """One fill of an order; `cum_qty` is what the order then had."""
+
+    at: int
+    id: str
+    order: Order
+    qty: Decimal
+    price: Decimal
+    cum_qty: Decimal
+    final: bool
+
+
+class Transfer(NamedTuple):
+    """Cash that came (USD, negative: that went) without a trade."""
+
+    at: int
+    id: str
+    amount: Decimal
+
+
 class Account:
     """One account's books, in USD. `deposited` is the cash it was opened with.
 
@@ -74,14 +95,23 @@ class Account:
         self.orders: list[Order] = []
         self.open_orders: dict[str, Order] = {}
         self.by_client_order_id: dict[str, Order] = {}
+        self.executions: list[Execution] = []
+        self.transfers: list[Transfer] = []
+        self._transfer(opened.at, opened.cash)
 
     def change(self, changed: AccountChanged) -> None:
         """Set cash (the difference counts as deposited) and the right to sell short."""
         if changed.cash is not None:
+            self._transfer(changed.at, changed.cash - self.cash)
             self.deposited += changed.cash - self.cash
             self.cash = changed.cash
         if changed.shorting_enabled is not None:
             self.shorting_enabled = changed.shorting_enabled
+
+    def _transfer(self, at: int, amount: Decimal) -> None:
+        if amount:
+            number = len(self.transfers) + 1
+            self.transfers.append(Transfer(at, str(uuid5(UUID(self.id), str(number))), amount))
 
     def position_qty(self, symbol: str) -> Decimal:
         """Shares held of a symbol: negative when short, 0 when none."""
@@ -179,6 +209,17 @@ class Exchange:
         order.filled_qty += fill.qty
         order.filled_cost += fill.qty * fill.price
         account.reserved += order.reserved_cash
+        account.executions.append(
+            Execution(
+                fill.at,
+                fill.execution_id,
+                order,
+                fill.qty,
+                fill.price,
+                order.filled_qty,
+                fill.final,
+            )
+        )
         if fill.final:
             order.filled_at = fill.at
             self._move(order, "filled", fill.at)

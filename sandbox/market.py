@@ -62,6 +62,14 @@ def _mix(value: int) -> int:
     return value ^ (value >> 31)
 
 
+def _trade_chance(stock: _Stock, tick: int) -> int:
+    return _mix(stock.salt ^ ~tick)
+
+
+def _traded_at(quote: Quote, chance: int) -> Decimal:
+    return quote.ask if chance & 1 else quote.bid
+
+
 class Market:
     """Assets and their prices, computed from a seed and the instant."""
 
@@ -100,16 +108,25 @@ class Market:
         """
         quote = self.quote(symbol, at)
         tick = at // TICK
-        chance = _mix(self._known_stock(symbol).salt ^ ~tick)
+        chance = _trade_chance(self._known_stock(symbol), tick)
         return Trade(
             symbol=symbol,
             at=quote.at,
             trade_id=tick,
-            price=quote.ask if chance & 1 else quote.bid,
+            price=_traded_at(quote, chance),
             size=1 + chance % 300,
             exchange=quote.ask_exchange,
             tape=quote.tape,
         )
+
+    def price(self, symbol: str, at: int) -> Decimal:
+        """The last trade's price at any instant; the quotes that are remembered stay.
+
+        Raises:
+            KeyError: no such stock.
+        """
+        stock, tick = self._known_stock(symbol), at // TICK
+        return _traded_at(self._quote_of_tick(stock, tick), _trade_chance(stock, tick))
 
     def lastday_price(self, symbol: str, at: int) -> Decimal:
         """The price at the last closing bell before the instant's day."""

@@ -1,8 +1,7 @@
 """The trading API: /v2/account, orders, positions, assets, clock, calendar."""
 
-from collections.abc import Callable, Iterator, Mapping
-from datetime import date
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 from uuid import UUID
 
 from aiohttp import web
@@ -10,8 +9,8 @@ from aiohttp import web
 from sandbox.answers import json_answer
 from sandbox.exchange import Account
 from sandbox.gate import ACCOUNT, VISIT
-from sandbox.instants import parse_instant
 from sandbox.orders import CLOSED, Order, render_order
+from sandbox.query import choice, day, instant, number, words
 from sandbox.refusals import invalid, not_found
 from sandbox.sessions import (
     EARLY_CLOSING,
@@ -28,9 +27,6 @@ from sandbox.venue import Venue
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
 MARGIN_LONG, MARGIN_SHORT = "50", "150"
-
-Word = TypeVar("Word", bound=str | None)
-Value = TypeVar("Value")
 
 
 class TradingApi:
@@ -129,8 +125,8 @@ class TradingApi:
 
     async def calendar(self, request: web.Request) -> web.Response:
         """GET /v2/calendar."""
-        first = _day(request.query, "start", FIRST_DAY)
-        last = _day(request.query, "end", LAST_DAY)
+        first = day(request.query, "start", FIRST_DAY)
+        last = day(request.query, "end", LAST_DAY)
         return json_answer([_render_session(each) for each in sessions_between(first, last)])
 
     def _account(self, request: web.Request) -> Account:
@@ -168,14 +164,14 @@ def read_order_filter(query: Mapping[str, str]) -> OrderFilter:
         RefusedError: 422, a value is not one Alpaca knows.
     """
     return OrderFilter(
-        status=_choice(query, "status", ("open", "closed", "all")),
-        limit=_limit(query.get("limit")),
-        after=_instant(query, "after"),
-        until=_instant(query, "until"),
-        newest_first=_choice(query, "direction", ("desc", "asc")) == "desc",
-        symbols=_words(query.get("symbols")),
-        side=_choice(query, "side", (None, "buy", "sell")),
-        asset_classes=_words(query.get("asset_class")),
+        status=choice(query, "status", ("open", "closed", "all")),
+        limit=number(query, "limit", DEFAULT_LIMIT, MAX_LIMIT),
+        after=instant(query, "after"),
+        until=instant(query, "until"),
+        newest_first=choice(query, "direction", ("desc", "asc")) == "desc",
+        symbols=words(query.get("symbols")),
+        side=choice(query, "side", (None, "buy", "sell")),
+        asset_classes=words(query.get("asset_class")),
     )
 
 
@@ -194,47 +190,6 @@ def choose_orders(account: Account, wanted: OrderFilter) -> list[Order]:
         if wanted.wants(order):
             chosen.append(order)
     return chosen
-
-
-def _choice(query: Mapping[str, str], name: str, allowed: tuple[Word, ...]) -> Word:
-    """The query's value; the first of the allowed where there is none."""
-    value = query.get(name)
-    if not value:
-        return allowed[0]
-    for word in allowed:
-        if word == value.lower():
-            return word
-    raise invalid(f"invalid {name}")
-
-
-def _limit(value: str | None) -> int:
-    if not value:
-        return DEFAULT_LIMIT
-    if not (value.isascii() and value.isdigit() and 0 < int(value[:6]) <= MAX_LIMIT):
-        raise invalid("invalid limit")
-    return int(value)
-
-
-def _instant(query: Mapping[str, str], name: str) -> int | None:
-    return _read(query, name, parse_instant)
-
-
-def _day(query: Mapping[str, str], name: str, otherwise: date) -> date:
-    return _read(query, name, lambda text: date.fromisoformat(text[:10])) or otherwise
-
-
-def _read(query: Mapping[str, str], name: str, read: Callable[[str], Value]) -> Value | None:
-    value = query.get(name)
-    if not value:
-        return None
-    try:
-        return read(value)
-    except ValueError as error:
-        raise invalid(f"invalid {name}") from error
-
-
-def _words(value: str | None) -> frozenset[str]:
-    return frozenset(word for word in (value or "").split(",") if word)
 
 
 def _order_id(text: str) -> str:

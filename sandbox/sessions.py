@@ -150,6 +150,10 @@ def next_closing(at: int) -> datetime:
 
 def previous_closing(at: int) -> int:
     """The last closing bell on an earlier New York day than the instant's."""
-    today = new_york(at).date()
-    earlier = list(sessions_between(today - timedelta(days=10), today - timedelta(days=1)))
+    return _closing_before(new_york(at).date())
+
+
+@lru_cache(maxsize=4096)
+def _closing_before(day: date) -> int:
+    earlier = list(sessions_between(day - timedelta(days=10), day - timedelta(days=1)))
     return from_datetime(earlier[-1].closes_at)

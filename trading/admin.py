@@ -2,6 +2,7 @@
 
 import uuid
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -14,44 +15,23 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.paginator import InfinitePaginator
 
 from accounts import pages
-from accounts.filters import AccountFilter, DayFilter, WordFilter
+from accounts.filters import (
+    AccountFilter,
+    DayFilter,
+    WordFilter,
+    accounts_named,
+    known_accounts,
+)
 from accounts.models import Account, JournalEntry
 from opitios.core import clock
-from trading import lifecycle, queries, story
+from trading import accountcards, lifecycle, queries, story
 from trading.lifecycle import plain
 from trading.models import Attempt, Fill, Order
 from trading.story import Step
+from trading.tones import outcome_dot, status_dot
 
-# Good: done as asked. Idle: over without more. Bad: refused. Warn: a person may be needed.
-_TONES = {
-    "filled": "good",
-    "partially_filled": "busy",
-    lifecycle.QUEUED: "busy",
-    lifecycle.SUBMITTING: "busy",
-    lifecycle.UNKNOWN: "warn",
-    lifecycle.LAPSED: "warn",
-    lifecycle.DENIED: "bad",
-    "rejected": "bad",
-    "suspended": "warn",
-    lifecycle.CANCELED: "idle",
-    "expired": "idle",
-    "replaced": "idle",
-    "done_for_day": "idle",
-    "pending_new": "busy",
-    "pending_cancel": "busy",
-    "pending_replace": "busy",
-}
-
-
-def tone_of(status: str) -> str:
-    """Choose a status' colour; a word that nobody knows is a warning (design.md §4)."""
-    known = "info" if status in lifecycle.KNOWN_WORDS else "warn"
-    return _TONES.get(status, known)
-
-
-def status_dot(status: str) -> SafeString:
-    """Show an order's status."""
-    return pages.dot(status, tone_of(status))
+# A search shows so many orders of one name.
+FOUND = 50
 
 
 def ms_to_final(order: Order) -> float | None:
@@ -82,6 +62,12 @@ class StatusFilter(WordFilter):
     parameter_name = "status"
     words = sorted(lifecycle.KNOWN_WORDS)
 
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Order]) -> QuerySet[Order]:
+        """Keep the orders in it; those that are not settled are few, and have an index."""
+        found: QuerySet[Order] = super().queryset(request, queryset)
+        is_open = self.value() and self.value() not in lifecycle.FINAL
+        return found.filter(final=False) if is_open else found
+
 
 class EnvironmentFilter(WordFilter):
     """Orders of one environment."""
@@ -89,6 +75,30 @@ class EnvironmentFilter(WordFilter):
     title = "environment"
     parameter_name = "environment"
     words = Account.Environment.values
+
+
+class CameFilter(DayFilter):
+    """Orders that came here in a range of days: ids begin with their time, and have an index.
+
+    An order placed elsewhere came when the broker told of it.
+    """
+
+    def __init__(self, *about: Any, **more: Any) -> None:
+        super().__init__(*about, **more)
+        self.title = "day it came here"
+
+    def since(self, queryset: QuerySet[Order], at: datetime) -> QuerySet[Order]:
+        """Keep what did not come earlier."""
+        return queryset.filter(id__gte=first_id_of(at))
+
+    def before(self, queryset: QuerySet[Order], at: datetime) -> QuerySet[Order]:
+        """Keep what came earlier."""
+        return queryset.filter(id__lt=first_id_of(at))
+
+
+def first_id_of(at: datetime) -> uuid.UUID:
+    """Make the least id that an instant's orders can have (UUIDv7: milliseconds come first)."""
+    return uuid.UUID(int=max(0, int(at.timestamp() * 1000)) << 80)
 
 
 class Ledger(pages.ReadOnlyAdmin):
@@ -101,7 +111,7 @@ class Ledger(pages.ReadOnlyAdmin):
 
 
 @admin.register(Order)
-class OrderAdmin(Ledger):
+class OrderAdmin(accountcards.ComparesBooks, Ledger):
     """The order blotter, and one order's whole story."""
 
     list_display = (
@@ -115,10 +125,10 @@ class OrderAdmin(Ledger):
         StatusFilter,
         EnvironmentFilter,
         ("source", ChoicesDropdownFilter),
-        ("created_at", DayFilter),
+        ("created_at", CameFilter),
     )
     search_fields = ("id",)
-    search_help_text = "Our id, the broker's id, client_order_id, account id or symbol"
+    search_help_text = "Our id, the broker's, client_order_id, beginning of an account id, symbol"
     fieldsets = (
         (
             "Order",
@@ -160,12 +170,17 @@ class OrderAdmin(Ledger):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Order], search_term: str
     ) -> tuple[QuerySet[Order], bool]:
-        """Find by whole values only: each of them has an index, a part of one has none."""
+        """Find by any of an order's names, else by account, else by symbol."""
         term = search_term.strip()
         if not term:
             return queryset, False
-        found = named(term) | Q(account_id=term) | Q(symbol=term.upper())
-        return queryset.filter(found), False
+        ids = list(Order.objects.filter(named(term)).values_list("pk", flat=True)[:FOUND])
+        if ids:
+            return queryset.filter(pk__in=ids), False
+        accounts = accounts_named(term)
+        if accounts:
+            return queryset.filter(account_id__in=accounts), False
+        return queryset.filter(symbol=term.upper()), False
 
     def change_view(
         self,
@@ -386,7 +401,11 @@ class FillAdmin(Ledger):
         self, request: HttpRequest, queryset: QuerySet[Fill], search_term: str
     ) -> tuple[QuerySet[Fill], bool]:
         """Find by whole values only."""
-        return _by_id(queryset, search_term, "execution_id"), False
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        execution = Q(account_id__in=known_accounts(), execution_id=term)
+        return _of_order(queryset, term, execution), False
 
     @admin.display(description="recorded")
     def recorded(self, fill: Fill) -> SafeString | str:
@@ -430,7 +449,7 @@ class AttemptAdmin(Ledger):
     list_display_links = ("sent",)
     list_filter = (("sent_at", DayFilter),)
     search_fields = ("broker_request_id",)
-    search_help_text = "Our order id"
+    search_help_text = "Our order id or the broker's request id"
     fields = (
         ("kind", "n", "process"),
         ("sent", "took", "outcome_word"),
@@ -441,7 +460,10 @@ class AttemptAdmin(Ledger):
         self, request: HttpRequest, queryset: QuerySet[Attempt], search_term: str
     ) -> tuple[QuerySet[Attempt], bool]:
         """Find by whole values only."""
-        return _by_id(queryset, search_term, "broker_request_id"), False
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        return _of_order(queryset, term, Q(broker_request_id=term)), False
 
     @admin.display(description="sent")
     def sent(self, attempt: Attempt) -> SafeString | str:
@@ -469,25 +491,20 @@ class AttemptAdmin(Ledger):
         return pages.code(attempt.broker_request_id)
 
 
-def outcome_dot(outcome: str | None) -> SafeString:
-    """Show how a call to the broker ended."""
-    tones = {None: "busy", "accepted": "good", "unknown": "warn", "throttled": "warn"}
-    return pages.dot(outcome or "under way", tones.get(outcome, "bad"))
-
-
 def named(term: str) -> Q:
     """Make the condition for an order's own names: our id, the broker's, the program's."""
-    found = Q(client_order_id=term) | Q(broker_order_id=term)
+    accounts = known_accounts()
+    found = Q(account_id__in=accounts, client_order_id=term)
+    found |= Q(account_id__in=accounts, broker_order_id=term)
     with suppress(ValueError):
         found |= Q(id=uuid.UUID(term))
     return found
 
 
-def _by_id(queryset: QuerySet[Any], search_term: str, column: str) -> QuerySet[Any]:
-    term = search_term.strip()
-    if not term:
-        return queryset
-    found = Q(**{column: term})
+def _of_order(queryset: QuerySet[Any], term: str, otherwise: Q) -> QuerySet[Any]:
+    """Find by our order id; where it names no order, in the other way. Both have an index."""
     with suppress(ValueError):
-        found |= Q(order_id=uuid.UUID(term))
-    return queryset.filter(found)
+        order_id = uuid.UUID(term)
+        if Order.objects.filter(pk=order_id).exists():
+            return queryset.filter(order_id=order_id)
+    return queryset.filter(otherwise)

@@ -41,6 +41,8 @@ class Admission:
         standing = self._standing_of(account_id)
         if standing is None:
             return None
+        if standing.is_suspended:
+            return suspended(account_id)
         if standing.is_quarantined:
             return quarantined(account_id)
         if standing.pressure.breaker == AccountState.Breaker.OPEN:
@@ -92,6 +94,15 @@ def expected_wait(pressure: Pressure, ahead: int, per_minute: float, now: dateti
     if at_once is None:
         at_once = int(per_minute - CANCEL_RESERVE)
     return resting + max(0, ahead + 1 - at_once) * MINUTE / per_minute
+
+
+def suspended(account_id: str) -> Problem:
+    """Make the refusal for an account that the operator lets send nothing new."""
+    return Problem(
+        Reason.ACCOUNT_SUSPENDED,
+        "The operator has suspended this account.",
+        account_id=account_id,
+    )
 
 
 def quarantined(account_id: str) -> Problem:

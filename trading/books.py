@@ -34,6 +34,14 @@ def _place(item: tuple[UUID, Row]) -> tuple[datetime, UUID]:
     return row["created_at"], order_id
 
 
+def _queue(book: _Book, row: Row) -> None:
+    """Put an order in its place; most are younger than all that wait."""
+    last = next(reversed(book.waiting.items()), None)
+    book.waiting[row["id"]] = row
+    if last is not None and _place((row["id"], row)) < _place(last):
+        book.waiting = OrderedDict(sorted(book.waiting.items(), key=_place))
+
+
 class Books:
     """The waiting orders of every account of this desk. Safe to use from any thread."""
 
@@ -47,15 +55,11 @@ class Books:
         The oldest goes first however late it came: one put back, or one whose hint was overtaken.
         """
         with self._lock:
-            touched = {row["account_id"] for row in rows}
             for row in rows:
                 book = self._books.setdefault(row["account_id"], _Book())
                 if row["id"] not in book.flying:
-                    book.waiting[row["id"]] = row
-            for account_id in touched:
-                waiting = self._books[account_id].waiting
-                self._books[account_id].waiting = OrderedDict(sorted(waiting.items(), key=_place))
-            return touched
+                    _queue(book, row)
+            return {row["account_id"] for row in rows}
 
     def take(
         self, account_id: str, now: float, admit: Callable[[], float] = lambda: 0.0
@@ -89,8 +93,7 @@ class Books:
             book = self._books[row["account_id"]]
             book.flying.pop(row["id"], None)
             if again is not None:
-                book.waiting[row["id"]] = again
-                book.waiting = OrderedDict(sorted(book.waiting.items(), key=_place))
+                _queue(book, again)
             return bool(book.waiting)
 
     def hold(self, account_id: str, until: float) -> None:
@@ -163,11 +166,30 @@ class Books:
         with self._lock:
             return sum(len(book.flying) for book in self._books.values())
 
-    def without_hold(self, account_ids: Iterable[str], now: float) -> list[str]:
-        """Those of the accounts that are not on hold."""
+    def short_of_work(
+        self, account_ids: Iterable[str], now: float, least: int
+    ) -> tuple[list[str], list[UUID]]:
+        """Those of the accounts, not on hold, in which fewer than `least` wait; and what is known.
+
+        Known are the orders of theirs that wait here or are being sent: they need not be read.
+        """
+        short: list[str] = []
+        known: list[UUID] = []
         with self._lock:
-            held = {key for key, book in self._books.items() if now < book.hold_until}
-        return sorted(set(account_ids) - held)
+            for account_id in account_ids:
+                book = self._books.get(account_id)
+                if book is None:
+                    short.append(account_id)
+                elif now >= book.hold_until and len(book.waiting) < least:
+                    short.append(account_id)
+                    known += [*book.waiting, *book.flying]
+        return short, known
+
+    def known(self, account_id: str) -> list[UUID]:
+        """The account's orders that wait here or are being sent."""
+        with self._lock:
+            book = self._books.get(account_id)
+            return [] if book is None else [*book.waiting, *book.flying]
 
     def with_work(self, now: float | None = None) -> list[str]:
         """The accounts in which something waits, at `now` without those on hold."""

@@ -9,7 +9,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-WORKERS = 8
+FEWEST, MOST = 8, 16
+# Checks of 1000 accounts are 33 a second: with 16 hands each may take half a second. More hands
+# would want more connections to Postgres than a desk has.
+ACCOUNTS_A_WORKER = 60
 # How many of them one account may keep busy.
 WORKERS_AN_ACCOUNT = 2
 
@@ -24,11 +27,16 @@ class _Load:
     waiting: deque[tuple[str, Job]] = field(default_factory=deque)
 
 
+def enough_workers(accounts: int) -> int:
+    """How many workers so many accounts keep busy when the broker is slow."""
+    return min(max(accounts // ACCOUNTS_A_WORKER, FEWEST), MOST)
+
+
 class Carers:
     """Runs jobs by account. A job must not raise."""
 
-    def __init__(self) -> None:
-        self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="carer")
+    def __init__(self, workers: int = FEWEST) -> None:
+        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="carer")
         self._loads: dict[str, _Load] = {}
         self._lock = threading.Lock()
         self._closed = False

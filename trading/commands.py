@@ -136,10 +136,25 @@ def _together(values: Mapping[str, Any], given: Set[str], now: datetime) -> list
     """Judge fields against each other and against the clock."""
     errors = [*_size_errors(given), *_price_errors(values.get("type"), given)]
     not_after = values.get("not_after")
-    if not_after is not None and not now < not_after <= now + LONGEST_WAIT:
-        message = "not_after must lie ahead, at most 24 hours."
-        errors.append(FieldError("not_after", "out-of-range", message))
+    if not_after is not None and not_after > now + LONGEST_WAIT:
+        errors.append(_OUT_OF_RANGE)
     return errors
+
+
+_OUT_OF_RANGE = FieldError(
+    "not_after", "out-of-range", "not_after must lie ahead, at most 24 hours."
+)
+
+
+def passed_deadline(command: OrderCommand, now: datetime) -> Problem | None:
+    """Say that the client's own deadline lies behind; None where it lies ahead or is not given.
+
+    Judged apart from the body: a replay whose deadline has passed meanwhile is none the less one.
+    """
+    if command.not_after is None or command.not_after > now:
+        return None
+    detail = f"{_OUT_OF_RANGE.field}: {_OUT_OF_RANGE.message}"
+    return Problem(Reason.INVALID_ORDER, detail, errors=[_OUT_OF_RANGE])
 
 
 def _size_errors(given: Set[str]) -> Iterator[FieldError]:

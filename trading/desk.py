@@ -17,10 +17,11 @@ from uuid import UUID
 import structlog
 from django.db import DatabaseError
 
+from accounts import standings
 from accounts.pool import Pool, PooledAccount
 from opitios.broker.alpaca.backoff import StreamState, StreamTimers
 from opitios.broker.alpaca.drains import Drains
-from opitios.broker.alpaca.streams import TradeUpdates
+from opitios.broker.alpaca.streams import TradeUpdates, Wanted
 from opitios.broker.budget import Lane
 from opitios.broker.errors import AccessDenied, BrokerError, NotSent
 from opitios.core import clock, database, failpoints
@@ -28,7 +29,7 @@ from opitios.core.bus import Topic, get_bus
 from opitios.core.config import Config
 from trading import leases, queries, reconciler, sweeps, watch
 from trading.books import Books, Row
-from trading.carers import Carers
+from trading.carers import Carers, enough_workers
 from trading.keys import Keys
 from trading.pressure import Pressures
 from trading.resolver import Due, Resolver
@@ -42,8 +43,16 @@ DRAIN_SECONDS = 25.0
 # account with thousands waiting must not be all that a poll reads (C28).
 POLL_EACH = 16
 POLL_ROWS = 2000
+# Stream messages written at once: they share their transactions.
+DRAIN_WORKERS = 16
 # Orders read for one hint: more than an account may have under way.
 WOKEN_ROWS = 8
+
+# What a hint told of, and what waits and is not known here yet.
+_WOKEN = (
+    "account_id = %s AND NOT final AND (id = %s OR status = 'queued' AND id <> ALL(%s))"
+    " ORDER BY created_at, id LIMIT %s"
+)
 
 Job = Callable[[], None]
 
@@ -86,19 +95,18 @@ class Desk:
             overdue_seconds=config.timers.look_up_overdue,
         )
         self._closing = threading.Event()
-        self._carers = Carers()
+        self._carers = Carers(workers=enough_workers(len(list(pool.all()))))
         self._due: dict[str, float] = {}
-        self._drains = Drains(workers=4, handle=self._on_message)
+        self._drains = Drains(workers=DRAIN_WORKERS, handle=self._on_message)
         self._streams = TradeUpdates(
             deliver=self._drains.deliver,
             on_state=self._on_stream,
             timers=StreamTimers(spread=config.timers.stream_spread),
         )
         self._listening: dict[str, int] = {}
-        self._stream_states: dict[str, StreamState] = {}
+        self._stream_notes = watch.StreamNotes(self.owner)
         # Accounts whose stream had a gap that is not read yet.
         self._behind: set[str] = set()
-        self._noting = threading.Lock()
         self._threads: list[threading.Thread] = []
 
     # Life
@@ -106,6 +114,7 @@ class Desk:
     def run(self) -> None:
         """Work until `stop()` is called, then finish what is being sent and let the leases go."""
         self._pool.show("desk", self.snapshot)
+        self._pool.on_change(self._renew_soon)
         self._start_threads()
         wakes = get_bus().listen(Topic.WAKE, self._on_wake)
         try:
@@ -146,12 +155,15 @@ class Desk:
         try:
             if self._is_due("leases", self._timers.lease_renew):
                 self.hold_leases()
+            self._stream_notes.write(self.leased)
             if self._is_due("poll", self._timers.queue_poll):
                 self.poll()
             if self._is_due("sweep", self._timers.queue_poll * 5):
                 self.sweep()
             if self._is_due("tell", self._timers.standing):
                 self._pressures.tell(self._owned())
+            if self._is_due("heard", self._timers.pool_row):
+                standings.note_messages(self._streams.last_messages())
         except DatabaseError as error:
             logger.warning("the desk cannot reach postgres", error=str(error))
             database.release()
@@ -168,6 +180,10 @@ class Desk:
         self._due[what] = now + every * (_share(what) if is_first else 1.0)
         return True
 
+    def _renew_soon(self) -> None:
+        # Accounts that came, went or got another key are leased and listened to at once.
+        self._due.pop("leases", None)
+
     def hold_leases(self) -> None:
         """Renew and take leases; begin to care for new accounts, let go of lost ones."""
         holding = leases.hold(
@@ -175,6 +191,7 @@ class Desk:
         )
         failpoints.reach("lease-renewed")
         held = set(holding.accounts)
+        leases.close_settled(sorted(held))
         lost, new = self.leased - held, held - self.leased
         # Before anything is sent: the last desk may have left an account in quarantine.
         self.keys.own(held)
@@ -196,14 +213,18 @@ class Desk:
 
     def _keep_streams(self) -> None:
         """Listen for every account we own with its present key, and for no other."""
-        wanted = {account.account_id: account for account in self._owned()}
-        for account_id in self._listening.keys() - wanted.keys():
-            self._streams.drop(account_id)
-            del self._listening[account_id]
-        for account_id, account in wanted.items():
-            if self._listening.get(account_id) != account.key_version:
-                self._listening[account_id] = account.key_version
-                self._streams.listen(account_id, account.credentials, account.endpoint.stream_url)
+        owned = self._owned()
+        self._streams.drop_all(self._listening.keys() - {each.account_id for each in owned})
+        wanted = [
+            Wanted(each.account_id, each.credentials, each.endpoint.stream_url)
+            for each in owned
+            if self._listening.get(each.account_id) != each.key_version
+        ]
+        for each in wanted:
+            # Whatever its last desk wrote of it.
+            self._stream_notes.tell(each.account_id, "connecting")
+        self._streams.listen_all(wanted)
+        self._listening = {each.account_id: each.key_version for each in owned}
 
     def _owned(self) -> list[PooledAccount]:
         found = (self._pool.get(account_id) for account_id in sorted(self.leased))
@@ -215,14 +236,17 @@ class Desk:
         Senders read hints side by side: the oldest that wait are read too, so that none is
         overtaken by one whose hint was read sooner.
         """
-        condition = "account_id = %s AND NOT final AND (status = 'queued' OR id = %s)"
-        about = (account_id, order_id, WOKEN_ROWS)
+        condition = (
+            "account_id = %s AND NOT final AND (id = %s OR status = 'queued' AND id <> ALL(%s))"
+        )
+        about = (account_id, order_id, self.books.known(account_id), WOKEN_ROWS)
         self._dispatch(queries.orders_where(f"{condition} ORDER BY created_at, id LIMIT %s", about))
 
     def poll(self) -> None:
         """Read what waits for being sent or cancelled: what a lost hint was about is found here."""
         now = clock.monotonic()
-        self._dispatch(queries.oldest_queued(self.books.without_hold(self.leased, now), POLL_EACH))
+        accounts, known = self.books.short_of_work(self.leased, now, POLL_EACH)
+        self._dispatch(queries.oldest_queued(accounts, known, POLL_EACH))
         for account_id in self.books.with_work(now):
             self._send_soon(account_id)
         # Of our accounts only: what waits for somebody else must not hide what waits for us.
@@ -274,6 +298,8 @@ class Desk:
         """Send an account's next order, if one may go, and look again after it."""
         account = self._pool.get(account_id)
         if account is None or account_id not in self.leased or account_id in self._surplus:
+            return
+        if account.closing:
             return
         row = self.books.take(account_id, clock.monotonic(), lambda: self.keys.admit(account))
         if row is None:
@@ -335,6 +361,7 @@ class Desk:
         """Lapse what is late, look up what is unknown, and plan checks and comparisons."""
         leased = list(self.leased)
         sweeps.lapse_late(leased)
+        sweeps.deny_suspended(leased)
         self.books.forget_late(clock.now())
         reconciler.complete_fills(leased)
         sending = queries.orders_where("status = 'submitting' AND account_id = ANY(%s)", (leased,))
@@ -429,22 +456,10 @@ class Desk:
             database.release()
 
     def _on_stream(self, account_id: str, state: StreamState) -> None:
-        # The loop of the sockets must not wait for a database: a carer writes it down.
-        self._stream_states[account_id] = state
-
-        def note(account: PooledAccount) -> None:
-            self._note_stream(account_id)
-            if state == "listening":
-                self._catch_up(account)
-
-        self._care(f"stream {state}", account_id, note)
-
-    def _note_stream(self, account_id: str) -> None:
-        # Carers overtake each other: one at a time, each writes what is newest.
-        with self._noting:
-            watch.note_stream(account_id, self._stream_states[account_id])
-        # Nothing is held while the broker is asked (law 5).
-        database.release()
+        # The loop of the sockets must not wait for a database: the desk's next round writes it.
+        self._stream_notes.tell(account_id, state)
+        if state == "listening":
+            self._care("catch up", account_id, self._catch_up)
 
     def snapshot(self) -> dict[str, Any]:
         """This desk's part of the pool row (api.md §7)."""
@@ -452,5 +467,7 @@ class Desk:
             "leases": len(self.leased),
             "queue": {"depth": self.books.depth()},
             "senders": {"busy": self.books.flying(), "max": len(self._threads)},
+            "streams": list(self._streams.states().values()).count("listening"),
             "accounts": self.keys.snapshot(),
+            "orders": queries.count_open(sorted(self.leased)),
         }

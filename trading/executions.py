@@ -22,6 +22,8 @@ from opitios.core.bus import Topic, get_bus
 from opitios.core.errors import Reason
 from trading import lifecycle, queries, shapes
 from trading.lifecycle import Change, Execution, Known, Report
+from trading.remembered import remember
+from trading.writes import Ended, Write, write
 
 logger = structlog.get_logger("app")
 
@@ -78,22 +80,20 @@ def claim(row: Row, *, owner: str, process: str) -> Claimed | None:
         {"status": lifecycle.SUBMITTING, "attempts": row["attempts"] + 1},
     )
     failpoints.reach("claim-before")
-    landed = database.row(
-        "SELECT * FROM order_claim(%s, %s, %s, %s, %s)",
-        (row["id"], row["seq"], owner, process, jsontext.canonical(entry)),
-    )
-    if landed is None or landed["seq"] is None:
+    body = jsontext.canonical(entry)
+    landed = write(Write(row["id"], row["seq"], owner=owner, process=process, body=body))
+    if landed.attempt is None:
         return None
     failpoints.reach("claim-after")
     new = {
         **row,
         "status": lifecycle.SUBMITTING,
-        "attempts": landed["attempt"],
-        "seq": landed["seq"],
-        "updated_at": landed["recorded_at"],
+        "attempts": landed.attempt,
+        "seq": landed.seq,
+        "updated_at": landed.recorded_at,
     }
     _tell(new, "order.submitting", entry, None)
-    return Claimed(new, landed["attempt"])
+    return Claimed(new, landed.attempt)
 
 
 def change(
@@ -103,46 +103,53 @@ def change(
     cause: Cause,
     *,
     execution: Execution | None = None,
+    ended: Ended | None = None,
 ) -> Row | None:
     """Write one change decided on `row`; the row as it is now, or None where it had moved.
 
-    A fill known already changes nothing and gives the row back as it was.
+    A fill known already changes nothing and gives the row back as it was. `ended`: the attempt that
+    brought the change, completed with it.
     """
     entry = _entry(row, cause, patch, execution)
-    fill = None if execution is None else jsontext.canonical(execution.as_json())
-    landed = database.row(
-        "SELECT * FROM order_change(%s, %s, %s, %s, %s, %s)",
-        (
+    landed = write(
+        Write(
             row["id"],
             row["seq"],
-            kind,
-            jsontext.canonical(entry),
-            jsontext.canonical(_columns(patch)),
-            fill,
-        ),
+            kind=kind,
+            body=jsontext.canonical(entry),
+            patch=_columns(patch),
+            fill=None if execution is None else execution.as_json(),
+            ended=ended,
+        )
     )
-    if landed is None or landed["outcome"] == "stale":
+    if landed.outcome == "stale":
         return None
-    if landed["outcome"] == "duplicate":
+    if landed.outcome == "duplicate":
         return row
-    new = {**row, **patch, "seq": landed["seq"], "updated_at": landed["recorded_at"]}
+    new = {**row, **patch, "seq": landed.seq, "updated_at": landed.recorded_at}
     _tell(new, kind, entry, execution)
     return new
 
 
 def change_by(
-    order_id: UUID, decide: Callable[[Row], tuple[str, Mapping[str, Any]] | None], cause: Cause
+    order_id: UUID,
+    decide: Callable[[Row], tuple[str, Mapping[str, Any]] | None],
+    cause: Cause,
+    *,
+    ended: Ended | None = None,
 ) -> Row:
     """Read, decide, write, and decide anew while the row moves.
 
-    `decide` gives (kind, patch), or None where nothing is to change. Raises Contended, LookupError.
+    `decide` gives (kind, patch), or None where nothing is to change. `ended` is written in any
+    case. Raises Contended, LookupError.
     """
     for _ in range(TRIES):
         row = _require(order_id)
         decided = decide(row)
         if decided is None:
+            attempt_ended(row["id"], ended)
             return row
-        new = change(row, *decided, cause)
+        new = change(row, *decided, cause, ended=ended)
         if new is not None:
             return new
     raise Contended(str(order_id))
@@ -162,31 +169,38 @@ def end_unsent(row: Row) -> tuple[str, dict[str, Any]]:
     return f"order.{patch['status']}", {**patch, "final": True}
 
 
-def report(order_id: UUID, told: Report, cause: Cause, *, seen: Row | None = None) -> Row:
+def report(
+    order_id: UUID,
+    told: Report,
+    cause: Cause,
+    *,
+    seen: Row | None = None,
+    ended: Ended | None = None,
+) -> Row:
     """Write what the broker said of an order (lifecycle.decide).
 
-    `seen` is the row as the caller read it just now; without it, or where it moved, it is read.
-    Raises Contended, LookupError.
+    `seen` is the row as the caller knows it; where it moved, or where nothing would change, the row
+    is read. `ended`: the attempt this answers. Raises Contended, LookupError.
     """
-    row = seen
     for _ in range(TRIES):
-        row = row or _require(order_id)
-        new = _report_once(row, told, cause)
+        row = _require(order_id) if seen is None else seen
+        decided = lifecycle.decide(known(row), told)
+        if decided.is_empty and seen is None:
+            attempt_ended(order_id, ended)
+            return row
+        new = None if decided.is_empty else _write_report(row, decided, cause, ended)
         if new is not None:
             return new
-        row = None
+        seen = None
     raise Contended(str(order_id))
 
 
-def _report_once(row: Row, told: Report, cause: Cause) -> Row | None:
-    decided = lifecycle.decide(known(row), told)
-    if decided.is_empty:
-        return row
+def _write_report(row: Row, decided: Change, cause: Cause, ended: Ended | None) -> Row | None:
     patch = _typed(decided)
     if decided.alarm == lifecycle.LATE_ARRIVAL and not patch.get("final", True):
         # It was given up here: its desk cancels it at once (design.md §4, `lapsed`).
         patch["cancel_requested_at"] = clock.now()
-    new = change(row, decided.kind, patch, cause, execution=decided.execution)
+    new = change(row, decided.kind, patch, cause, execution=decided.execution, ended=ended)
     if new is not None and decided.alarm is not None:
         logger.error(
             "an order needs a look",
@@ -246,15 +260,10 @@ def mirror(after: Mapping[str, Any], event: str, cause: Cause) -> Row:
     return row
 
 
-def attempt_ended(
-    order_id: UUID, n: int, *, outcome: str, ms: float, answer: Mapping[str, Any]
-) -> None:
-    """Complete a submit's attempt. `answer`: http_status and request_id, None where none came."""
-    database.rows(
-        "UPDATE trading_attempt SET outcome = %s, ms = %s, http_status = %s,"
-        " broker_request_id = %s WHERE order_id = %s AND kind = 'submit' AND n = %s",
-        (outcome, ms, answer["http_status"], answer["request_id"], order_id, n),
-    )
+def attempt_ended(order_id: UUID, ended: Ended | None) -> None:
+    """Complete a submit's attempt that changed nothing, where there was one."""
+    if ended is not None:
+        write(Write(order_id, ended=ended))
 
 
 def attempt_made(order_id: UUID, kind: str, process: str, *, outcome: str, ms: float) -> None:
@@ -329,6 +338,7 @@ def _entry(
 
 
 def _tell(row: Row, kind: str, entry: Mapping[str, Any], execution: Execution | None) -> None:
+    remember(row)
     message = shapes.order_message(
         account_id=row["account_id"],
         seq=row["seq"],

@@ -38,7 +38,14 @@ class Keys:
 
     def admit(self, account: PooledAccount) -> float:
         """Let one order of the account in: 0.0, or seconds until one may go (`Guard.admit`)."""
-        return DOUBTED_WAIT if self.holds(account.account_id) else account.guard.admit()
+        if self.holds(account.account_id) or self._is_suspended(account.account_id):
+            return DOUBTED_WAIT
+        return account.guard.admit()
+
+    def _is_suspended(self, account_id: str) -> bool:
+        # The claim decides (order_claim); this spares it the asking.
+        standing = self._pool.standing(account_id)
+        return standing is not None and standing.is_suspended
 
     def wait(self, account: PooledAccount, lane: Lane) -> float:
         """Seconds until such a call may be made, 0.0 if now."""

@@ -2,7 +2,7 @@
 
 A lease is renewed each second and dead after three; its fence grows with every new owner. Desks
 share the accounts evenly: one that holds more than its share lets the surplus go, one that holds
-less takes what is free.
+less takes what is free. An account that left the roster is leased until its orders are final.
 """
 
 from collections.abc import Set as AbstractSet
@@ -16,7 +16,7 @@ WITH me AS (
     VALUES (%(owner)s, clock_timestamp() + %(valid)s * interval '1 second')
     ON CONFLICT (owner) DO UPDATE SET expires_at = excluded.expires_at RETURNING owner
 )
-SELECT (SELECT count(*) FROM accounts_account WHERE enabled) AS accounts,
+SELECT (SELECT count(*) FROM accounts_account WHERE enabled OR closing) AS accounts,
     1 + (SELECT count(*) FROM accounts_deskpresence
          WHERE owner <> %(owner)s AND expires_at > clock_timestamp()) AS desks FROM me
 """
@@ -25,13 +25,13 @@ SELECT (SELECT count(*) FROM accounts_account WHERE enabled) AS accounts,
 _HOLD = """
 WITH kept AS (
     UPDATE accounts_lease l SET expires_at = clock_timestamp() + %(valid)s * interval '1 second'
-    FROM accounts_account a WHERE a.account_id = l.account_id AND a.enabled
-    AND l.owner = %(owner)s AND l.expires_at > clock_timestamp()
+    FROM accounts_account a WHERE a.account_id = l.account_id
+    AND (a.enabled OR a.closing) AND l.owner = %(owner)s AND l.expires_at > clock_timestamp()
     AND NOT l.account_id = ANY(%(surplus)s) RETURNING l.account_id
 ), taken AS (
     INSERT INTO accounts_lease AS l (account_id, owner, fence, expires_at)
     SELECT a.account_id, %(owner)s, 1, clock_timestamp() + %(valid)s * interval '1 second'
-        FROM accounts_account a WHERE a.enabled
+        FROM accounts_account a WHERE (a.enabled OR a.closing)
         AND NOT EXISTS (SELECT 1 FROM accounts_lease h
                         WHERE h.account_id = a.account_id AND h.expires_at > clock_timestamp())
         ORDER BY a.account_id LIMIT greatest(0, %(share)s - (SELECT count(*) FROM kept))
@@ -46,6 +46,15 @@ _RELEASE = """
 UPDATE accounts_lease SET expires_at = clock_timestamp()
 WHERE owner = %(owner)s AND expires_at > clock_timestamp()
 AND (%(only)s::text[] IS NULL OR account_id = ANY(%(only)s))
+"""
+
+# Every process knows within two seconds that the account is gone; one that did not may have
+# accepted an order until then.
+_CLOSE = """
+UPDATE accounts_account a SET closing = false
+WHERE closing AND NOT enabled AND account_id = ANY(%s)
+AND updated_at < clock_timestamp() - interval '2 seconds'
+AND NOT EXISTS (SELECT 1 FROM trading_order o WHERE o.account_id = a.account_id AND NOT o.final)
 """
 
 
@@ -72,6 +81,12 @@ def hold(owner: str, *, valid_seconds: float, surplus: AbstractSet[str] = frozen
     share = -(-counted["accounts"] // counted["desks"])
     found = database.rows(_HOLD, {**about, "share": share})
     return Holding(frozenset(row["account_id"] for row in found), share)
+
+
+def close_settled(account_ids: list[str]) -> None:
+    """Let accounts that left the roster go for good, where no order of them is open any more."""
+    if account_ids:
+        database.rows(_CLOSE, (account_ids,))
 
 
 def release(owner: str, *, only: AbstractSet[str] | None = None) -> None:

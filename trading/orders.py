@@ -21,7 +21,7 @@ from opitios.core.bus import Topic, get_bus
 from opitios.core.errors import Problem, Reason
 from trading import executions, lifecycle, queries, shapes
 from trading.admission import get_admission
-from trading.commands import OWN_PREFIX, PRICES, OrderCommand
+from trading.commands import OWN_PREFIX, PRICES, OrderCommand, passed_deadline
 from trading.executions import Cause
 from trading.models import Order
 
@@ -77,8 +77,9 @@ def place_order(
     2. Write the entry that describes the order.
     3. `order_accept`: store entry and row, or return the entry of the earlier order.
     4. After the commit, wake the account's desk: a hint, the desk also polls.
-    Raises Problem: 409 client-order-id-used, 422 idempotency-mismatch, 429 would-lapse, 503
-    broker-unavailable and account-quarantined, 503 where the database cannot say.
+    Raises Problem: 409 client-order-id-used, 422 idempotency-mismatch, 422 invalid-order where its
+    deadline has passed, 429 would-lapse, 503 broker-unavailable and account-quarantined, 503 where
+    the database cannot say.
     """
     order_id = ids.new_id()
     key = asked.idempotency_key or command.client_order_id
@@ -102,7 +103,9 @@ def _require_admission(
     command: OrderCommand, account_id: str, asked: Asked, key: str | None
 ) -> None:
     received = asked.received_at
-    refusal = get_admission().refusal(account_id, command.deadline(received), received)
+    refusal = passed_deadline(command, received) or get_admission().refusal(
+        account_id, command.deadline(received), received
+    )
     if refusal is None:
         return
     named = {"key": key, "client_order_id": command.client_order_id}

@@ -42,15 +42,27 @@ def orders_where(condition: str, params: Sequence[Any]) -> list[dict[str, Any]]:
 _OLDEST_QUEUED = """
 SELECT o.* FROM unnest(%s::text[]) AS a(account_id) CROSS JOIN LATERAL (
     SELECT * FROM trading_order t WHERE t.account_id = a.account_id AND t.status = 'queued'
-    ORDER BY t.created_at, t.id LIMIT %s) o
+    AND t.id <> ALL(%s) ORDER BY t.created_at, t.id LIMIT %s) o
 WHERE EXISTS (SELECT 1 FROM trading_order WHERE status = 'queued')
 """
 
 
-def oldest_queued(account_ids: list[str], each: int) -> list[dict[str, Any]]:
-    """Read the oldest orders that wait to be sent, so many of each account at most."""
-    found = database.rows(_OLDEST_QUEUED, (account_ids, each))
+def oldest_queued(account_ids: list[str], known: list[UUID], each: int) -> list[dict[str, Any]]:
+    """Read the oldest orders that wait to be sent but `known` ones, so many of each account."""
+    found = database.rows(_OLDEST_QUEUED, (account_ids, known, each))
     return [row for row in map(_order, found) if row is not None]
+
+
+_COUNT_OPEN = """
+SELECT account_id, count(*) AS open, count(*) FILTER (WHERE status = 'unknown') AS unknown
+FROM trading_order WHERE NOT final AND account_id = ANY(%s) GROUP BY account_id
+"""
+
+
+def count_open(account_ids: list[str]) -> dict[str, dict[str, int]]:
+    """Count the open orders of those accounts that have some, and the unknown among them."""
+    found = database.rows(_COUNT_OPEN, (account_ids,))
+    return {row.pop("account_id"): row for row in found}
 
 
 def find_order(account_id: str, order_id: str) -> dict[str, Any] | None:

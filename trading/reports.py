@@ -19,6 +19,7 @@ from opitios.core import clock, failpoints
 from trading import executions, lifecycle, queries, shapes
 from trading.executions import Cause, Row, facts_of
 from trading.lifecycle import Execution, Report
+from trading.remembered import recall
 
 logger = structlog.get_logger("app")
 
@@ -60,7 +61,8 @@ def take_answer(account: PooledAccount, answer: Answer, note: str, *, role: str 
 
 
 def _take(account: PooledAccount, told: Report, cause: Cause) -> Row:
-    row = queries.find_by_client_order_id(account.account_id, str(told.order["client_order_id"]))
+    account_id, coid = account.account_id, str(told.order["client_order_id"])
+    row = recall(account_id, coid) or queries.find_by_client_order_id(account_id, coid)
     if row is None:
         row = _mirror(account, told, cause)
     actor = dataclasses.replace(cause.actor, on_behalf_of=row["principal"])

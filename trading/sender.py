@@ -10,6 +10,7 @@ import structlog
 
 from accounts import journal
 from accounts.pool import PooledAccount
+from accounts.reads import refusal_of
 from opitios.broker.budget import Lane
 from opitios.broker.errors import (
     AccessDenied,
@@ -20,11 +21,11 @@ from opitios.broker.errors import (
 )
 from opitios.broker.port import Answer
 from opitios.core import clock, database, failpoints
-from opitios.core.errors import BrokerRefusal
 from trading import executions, lifecycle
 from trading.executions import Cause, Claimed, Row, facts_of
 from trading.lifecycle import Report
 from trading.outcomes import REJECTED, Next, Verdict, classify
+from trading.writes import Ended
 
 logger = structlog.get_logger("app")
 
@@ -96,24 +97,28 @@ class Sender:
 
     def _ended(self, claimed: Claimed, said: Answer | BrokerError) -> None:
         verdict = classify(said, claimed.row["client_order_id"])
+        facts = facts_of(said)
+        ms, status, request_id = round(said.ms, 3), facts["http_status"], facts["request_id"]
+        ended = Ended(claimed.attempt, verdict.outcome, ms, status, request_id)
         if isinstance(said, Answer) and verdict.next is Next.NOTHING:
-            self._answered(claimed, said)
+            self._answered(claimed, said, ended)
         elif isinstance(said, Refused | AccessDenied) and verdict.status == REJECTED:
-            self._rejected(claimed, said, verdict)
+            self._rejected(claimed, said, verdict, ended)
         elif isinstance(said, Throttled | NotSent):
-            self._queued_again(claimed, said)
+            self._decided(claimed, ended, _put_back, facts, said.message)
         else:
-            self._unknown(claimed, facts_of(said), verdict)
-        self._attempt_ended(claimed, verdict.outcome, said.ms, facts_of(said))
+            self._unknown(claimed, facts, verdict, ended)
 
-    def _answered(self, claimed: Claimed, answer: Answer) -> None:
+    def _answered(self, claimed: Claimed, answer: Answer, ended: Ended) -> None:
         failpoints.reach("answer-before-save")
         row, told = claimed.row, Report(order=answer.body)
         cause = _cause(row, facts_of(answer), answer.body.get("updated_at"))
-        executions.report(row["id"], told, cause, seen=row)
+        executions.report(row["id"], told, cause, seen=row, ended=ended)
         failpoints.reach("answer-after-save")
 
-    def _rejected(self, claimed: Claimed, error: Refused | AccessDenied, verdict: Verdict) -> None:
+    def _rejected(
+        self, claimed: Claimed, error: Refused | AccessDenied, verdict: Verdict, ended: Ended
+    ) -> None:
         refusal = refusal_of(error)
         patch = {
             "status": verdict.status,
@@ -122,31 +127,25 @@ class Sender:
             "refusal": {**refusal.as_json(), "code": refusal.code, "message": refusal.message},
             "failed_at": clock.rfc3339(clock.now()),
         }
-        self._write(claimed, "order.rejected", patch, facts_of(error))
+        self._decided(claimed, ended, lambda _row: ("order.rejected", patch), facts_of(error))
         if verdict.next is Next.SUSPECT:
             self._rests.suspect(claimed.row["account_id"], "the broker answered 401 to an order")
 
-    def _queued_again(self, claimed: Claimed, error: Throttled | NotSent) -> None:
-        self._decided(claimed, _put_back, facts_of(error), error.message)
-
-    def _unknown(self, claimed: Claimed, facts: Mapping[str, Any], verdict: Verdict) -> None:
+    def _unknown(
+        self, claimed: Claimed, facts: Mapping[str, Any], verdict: Verdict, ended: Ended
+    ) -> None:
         patch = {"status": verdict.status, "ambiguous": verdict.ambiguous}
-        self._write(claimed, "order.unknown", patch, facts, verdict.note)
+        self._decided(claimed, ended, lambda _row: ("order.unknown", patch), facts, verdict.note)
 
-    def _write(
+    def _decided(
         self,
         claimed: Claimed,
-        kind: str,
-        patch: Mapping[str, Any],
+        ended: Ended,
+        outcome: Outcome,
         facts: Mapping[str, Any],
         note: str | None = None,
     ) -> None:
-        self._decided(claimed, lambda _row: (kind, patch), facts, note)
-
-    def _decided(
-        self, claimed: Claimed, outcome: Outcome, facts: Mapping[str, Any], note: str | None
-    ) -> None:
-        """Write an outcome unless something overtook it.
+        """Write an outcome unless something overtook it; the attempt's end in any case.
 
         The broker's word wins over our silence; and where this desk stood still for so long that
         the order is being sent anew, the end of its own attempt says nothing about that one (C08).
@@ -157,14 +156,7 @@ class Sender:
             return outcome(row) if is_ours and row["status"] == lifecycle.SUBMITTING else None
 
         cause = _cause(claimed.row, facts, None, note)
-        executions.change_by(claimed.row["id"], decide, cause)
-
-    def _attempt_ended(
-        self, claimed: Claimed, outcome: str, ms: float, facts: Mapping[str, Any]
-    ) -> None:
-        executions.attempt_ended(
-            claimed.row["id"], claimed.attempt, outcome=outcome, ms=round(ms, 3), answer=facts
-        )
+        executions.change_by(claimed.row["id"], decide, cause, ended=ended)
 
     def cancel(self, row: Row, account: PooledAccount) -> bool:
         """Ask the broker to cancel; where it refuses, read what the order is. False: try later."""
@@ -209,18 +201,6 @@ def _put_back(row: Row) -> tuple[str, Mapping[str, Any]]:
     if row["cancel_requested_at"] is not None:
         return executions.end_unsent(row)
     return "order.queued", {"status": lifecycle.QUEUED}
-
-
-def refusal_of(error: Refused | AccessDenied) -> BrokerRefusal:
-    """Keep what the broker said, its extra fields verbatim."""
-    extra = {k: v for k, v in (error.body or {}).items() if k not in {"code", "message"}}
-    return BrokerRefusal(
-        http_status=error.http_status or 422,
-        code=error.code,
-        message=error.message,
-        request_id=error.request_id,
-        extra=extra,
-    )
 
 
 def _wire(row: Row) -> dict[str, Any]:

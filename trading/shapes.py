@@ -46,8 +46,12 @@ def written(value: Any) -> Any:
 
 def order_json(row: Mapping[str, Any]) -> dict[str, Any]:
     """Write an order from its row's columns."""
-    shown = {**row, "order_type": row["type"]}
-    return {key: written(shown[key]) for key in ORDER_KEYS}
+    return {key: written(value) for key, value in _in_order(row).items()}
+
+
+def _in_order(order: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {**order, "order_type": order["type"]}
+    return {key: shown[key] for key in ORDER_KEYS}
 
 
 def accepted_json(entry: Mapping[str, Any], *, seq: int, recorded_at: datetime) -> dict[str, Any]:
@@ -55,8 +59,8 @@ def accepted_json(entry: Mapping[str, Any], *, seq: int, recorded_at: datetime) 
 
     The same entry gives the same bytes for ever, so a replay needs no stored answer (api.md §1).
     """
-    after = entry["after"]
-    order = order_json({**after, "seq": seq, "updated_at": clock.rfc3339(recorded_at)})
+    # An entry's values are JSON already.
+    order = _in_order({**entry["after"], "seq": seq, "updated_at": clock.rfc3339(recorded_at)})
     if entry["request"]["idempotency_key"] is None:
         order["hint"] = HINT
     return order

@@ -47,6 +47,38 @@ def _decide_lapse(row: Row) -> tuple[str, Mapping[str, Any]] | None:
     return "order.lapsed", {"status": lifecycle.LAPSED, "final": True, "reason": reason.slug}
 
 
+# Few accounts are suspended, or left the roster a moment ago: begin with them.
+_SUSPENDED = (
+    "status = 'queued' AND account_id IN (SELECT account_id FROM accounts_account"
+    " WHERE (suspended_at IS NOT NULL OR closing)"
+)
+
+
+def deny_suspended(account_ids: list[str]) -> int:
+    """End what waits in suspended accounts: nothing of it is sent when they are resumed."""
+    return _deny(f"{_SUSPENDED} AND account_id = ANY(%s))", (account_ids,), "desk")
+
+
+def deny_suspended_forsaken() -> int:
+    """The same for accounts that no desk holds."""
+    return _deny(f"{_SUSPENDED}) AND {_NO_DESK} LIMIT {FORSAKEN_AT_ONCE}", (), "worker")
+
+
+def _deny(condition: str, params: tuple[Any, ...], role: str) -> int:
+    waiting = queries.orders_where(condition, params)
+    for row in waiting:
+        cause = Cause(journal.system(role, row["principal"]), note="its account is suspended")
+        executions.change_by(row["id"], _decide_denial, cause)
+    return len(waiting)
+
+
+def _decide_denial(row: Row) -> tuple[str, Mapping[str, Any]] | None:
+    if row["status"] != lifecycle.QUEUED or row["ambiguous"]:
+        return _decide_lapse(row)
+    reason = Reason.SUSPENDED_BEFORE_SEND.slug
+    return "order.denied", {"status": lifecycle.DENIED, "final": True, "reason": reason}
+
+
 def doubt_orphans(rows: list[Row], *, role: str = "desk") -> int:
     """Orders claimed by a desk that is gone may have been sent: they become unknown (C04–C07)."""
     for row in rows:

@@ -35,6 +35,7 @@ def sweep() -> None:
     resolver = _resolver()
     resolver.call_for_attention()
     sweeps.lapse_forsaken()
+    sweeps.deny_suspended_forsaken()
     sweeps.doubt_forsaken(after_seconds=get_config().timers.absent_after)
     due = resolver.due()
     database.release()

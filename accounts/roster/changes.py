@@ -8,7 +8,7 @@ from accounts.roster.document import BadRoster, Complaint
 from accounts.roster.reading import RosterAccount
 
 # Fields of the account row a file may change; `environment` is for ever.
-CHANGEABLE = ("account_type", "url", "priority", "max_connections")
+CHANGEABLE = ("account_type", "url", "priority", "max_connections", "data_plan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Stored:
     url: str
     priority: str
     max_connections: int
+    data_plan: str
     enabled: bool
     key_version: int
     api_key: str | None = field(repr=False)

@@ -58,11 +58,16 @@ class BadRoster(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """One value. `tag` is what YAML 1.1 takes it for: `str`, `int`, `bool`, `null`, `float` …"""
+    """One value. `tag` is what YAML 1.1 takes it for: `str`, `int`, `bool`, `null`, `float` …
+
+    `span`: where it begins and ends in the text, quotes and all, in characters; None for a block
+    (`|`, `>`), which is more than a word in a line.
+    """
 
     value: str
     tag: str
     line: int
+    span: tuple[int, int] | None = None
 
 
 @dataclass(slots=True)
@@ -87,7 +92,7 @@ Node = Scalar | Items | Table
 
 def read_document(raw: bytes) -> Node:
     """Read one YAML document. Raises BadRoster, with every complaint about its structure."""
-    text = _decode(raw)
+    text = decode(raw)
     builder = _Builder()
     try:
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):
@@ -99,7 +104,8 @@ def read_document(raw: bytes) -> Node:
     return builder.finish()
 
 
-def _decode(raw: bytes) -> str:
+def decode(raw: bytes) -> str:
+    """Read the bytes as text without a mark or character that hides something. Raises BadRoster."""
     if len(raw) > MAX_BYTES:
         raise BadRoster([Complaint(1, "", f"the file is larger than {MAX_BYTES} bytes")])
     if raw.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
@@ -201,7 +207,7 @@ class _Builder:
             return
         plain = event.implicit[0]
         tag = implied_tag(event.value) if plain else "str"
-        self._place(Scalar(event.value, tag, _line(event)))
+        self._place(Scalar(event.value, tag, _line(event), _span(event)))
 
     def _take_key(self, event: yaml.ScalarEvent, frame: _Frame) -> None:
         assert isinstance(frame.node, Table)  # noqa: S101 - awaits_key said so
@@ -257,6 +263,12 @@ class _Builder:
     def _stop(self, event: yaml.Event, message: str) -> None:
         self._complain(event, message)
         raise BadRoster(self.complaints)
+
+
+def _span(event: yaml.ScalarEvent) -> tuple[int, int] | None:
+    if event.style in {"|", ">"} or event.start_mark is None or event.end_mark is None:
+        return None
+    return event.start_mark.index, event.end_mark.index
 
 
 def _line(event: yaml.Event) -> int:

@@ -20,16 +20,18 @@ def accounts_in(path: Path, *, config: Config, environ: Mapping[str, str]) -> li
     that is wrong, and OSError where the file cannot be opened.
     """
     with path.open("rb") as file:
-        policy = policy_of(config, os.fstat(file.fileno()).st_mode)
+        mode = os.fstat(file.fileno()).st_mode
         raw = read_whole(file)
-    return resolve(parse(raw, policy), environ=environ, folder=path.parent)
+    if mode & stat.S_IWOTH:
+        raise BadRoster([Complaint(1, "", "everybody may write this file: chmod o-w")])
+    return resolve(parse(raw, policy_of(config, mode)), environ=environ, folder=path.parent)
 
 
 def policy_of(config: Config, mode: int) -> Policy:
     """Say what this installation allows a file with this mode to hold."""
     refusal = None
     if not config.debug:
-        refusal = "keys stand in clear only for the sandbox"
+        refusal = "keys stand in clear only for the sandbox: seal them with `manage.py seal FILE`"
     elif mode & stat.S_IRWXO:
         refusal = "keys stand in clear only where others cannot read the file: chmod 600"
     return Policy(allow_live=config.allow_live, plain_refused=refusal)

@@ -1,7 +1,8 @@
 """Applies an account file: everything it says, or nothing."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F
@@ -9,20 +10,22 @@ from django.db.models.functions import Now
 
 from accounts import journal, vault
 from accounts.models import SYSTEM_JOURNAL, Account, AccountState, Credential, RosterVersion
+from accounts.roster import versions
 from accounts.roster.changes import CHANGEABLE, Change, Diff, Stored, diff
+from accounts.roster.document import BadRoster
 from accounts.roster.reading import RosterAccount
+from opitios.broker.port import Credentials
 from opitios.core import database
 
 # Rows of one INSERT.
 BATCH = 500
-# Two imports at once would compare with rows the other is changing.
-_LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('opitios roster')) AS held"
+# The first lines of a file say what is wrong with it.
+NOTED_COMPLAINTS = 10
 
 Progress = Callable[[int], None]
+Source = Callable[[], list[RosterAccount]]
 
-
-class ImportRunning(Exception):
-    """Another import holds the roster; nothing was changed, and a later try may succeed."""
+NOT_IN_ROSTER = "not in the roster"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +38,56 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """One import: who asks, and the file's name as the journal shall show it."""
+    """One import: who asks and why, and the file's name as the journal shall show it.
+
+    kind: the entry it leaves in the system journal; `about`: what the entry says besides.
+    patience_seconds: how long another import is waited for. request: the journal's, of a call.
+    """
 
     actor: journal.Actor
     source: str
+    reason: str | None = None
     dry_run: bool = False
+    kind: str = "roster.imported"
+    about: Mapping[str, Any] = field(default_factory=dict)
+    patience_seconds: float = 20.0
+    request: Mapping[str, Any] | None = None
 
-    def run(self, parsed: list[RosterAccount], progress: Progress = lambda _done: None) -> Imported:
-        """Compare and apply in one transaction. `progress` is told of each key pair sealed.
+    def run(self, read: Source, progress: Progress = lambda _done: None) -> Imported:
+        """Read, compare and apply in one transaction. `progress` is told of each key pair sealed.
 
-        Raises BadRoster (an environment changed), ImportRunning, and django.db.OperationalError.
+        1. Wait for an import that runs already: what it left is what this one is compared with.
+        2. Read: a file that changed while we waited is read as it is now.
+        3. Compare and apply. A refused file leaves an entry, and changes nothing.
+        Raises BadRoster, ImportRunning, what `read` raises, and django.db.OperationalError.
         """
+        try:
+            with transaction.atomic():
+                versions.hold(patience_seconds=self.patience_seconds)
+                found = diff(read(), stored_accounts())
+                if self.dry_run or found.is_empty:
+                    return Imported(found, None)
+                return Imported(found, apply(found, self, progress))
+        except BadRoster as refusal:
+            if not self.dry_run:
+                self._note_refusal(refusal)
+            raise
+
+    def _note_refusal(self, refusal: BadRoster) -> None:
+        errors = [complaint.as_json() for complaint in refusal.complaints[:NOTED_COMPLAINTS]]
+        after = {"errors": errors, "errors_in_all": len(refusal.complaints)}
+        self.note("roster.refused", after)
+
+    def note(self, kind: str, after: Mapping[str, Any]) -> None:
+        """Write an entry into the system journal."""
+        entry = self.entry(dict(after))
         with transaction.atomic():
-            held = database.row(_LOCK)
-            if held is None or not held["held"]:
-                raise ImportRunning("another import is running: try again when it is done")
-            found = diff(parsed, stored_accounts())
-            if self.dry_run or found.is_empty:
-                return Imported(found, None)
-            return Imported(found, apply(found, self, progress))
+            journal.append(SYSTEM_JOURNAL, kind, entry)
+
+    def entry(self, after: dict[str, Any]) -> dict[str, Any]:
+        """Write the body of an entry: actor, reason, and the file as a note."""
+        told: dict[str, Any] = {"reason": self.reason, "note": self.source, "request": self.request}
+        return journal.body(actor=self.actor, after=after, **told)
 
 
 def stored_accounts() -> dict[str, Stored]:
@@ -81,10 +115,10 @@ def apply(found: Diff, asked: Import, progress: Progress) -> int:
     """Write a difference inside the caller's transaction, and return the roster's new version.
 
     1. a version row, whose number the changed accounts carry; 2. new accounts with their state and
-    journal; 3. changed rows, 4. disabled ones; 5. sealed pairs of new and replaced keys; 6. the
-    entry in the system journal.
+    journal; 3. changed rows, 4. disabled ones; 5. sealed pairs of new and replaced keys; 6. what
+    the version made of each of them; 7. the entries: last, for an order waits for its account's.
     """
-    summary = found.summary()
+    summary = found.summary() | dict(asked.about)
     version = RosterVersion.objects.create(
         actor=asked.actor.name, source=asked.source, summary=summary
     ).version
@@ -92,9 +126,32 @@ def apply(found: Diff, asked: Import, progress: Progress) -> int:
     _change_all(found.changed, version)
     _disable(found.disabled, version)
     _seal_all(found, progress)
-    entry = journal.body(actor=asked.actor, note=asked.source, after=summary | {"version": version})
-    journal.append(SYSTEM_JOURNAL, "roster.imported", entry)
+    versions.keep(version)
+    journal.append_each(_account_entries(found, asked, version))
+    journal.append(SYSTEM_JOURNAL, asked.kind, asked.entry(summary | {"version": version}))
     return version
+
+
+def _account_entries(
+    found: Diff, asked: Import, version: int
+) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Write what an account's own journal tells: its key was replaced, it went, it came back."""
+    told: dict[str, tuple[str, dict[str, Any]]] = {}
+    for change in found.changed:
+        after = {"roster_version": version, "key_version": _key_version(change)}
+        if "enabled" in change.fields:
+            entry = asked.entry(after | {"enabled": True}) | {"note": "in the roster again"}
+            told[change.account.account_id] = "account.resumed", entry
+        elif change.replaces_key:
+            told[change.account.account_id] = "account.key_replaced", asked.entry(after)
+    for account_id in found.disabled:
+        entry = asked.entry({"roster_version": version, "enabled": False})
+        told[account_id] = "account.suspended", entry | {"note": NOT_IN_ROSTER}
+    return told
+
+
+def _key_version(change: Change) -> int:
+    return change.key_version + change.replaces_key
 
 
 def _add(added: tuple[RosterAccount, ...], version: int) -> None:
@@ -118,11 +175,8 @@ def _row(account: RosterAccount, version: int, key_version: int = 1) -> Account:
 
 
 def _change_all(changed: tuple[Change, ...], version: int) -> None:
-    rows = [
-        _row(change.account, version, change.key_version + change.replaces_key)
-        for change in changed
-    ]
-    fields = [*CHANGEABLE, "enabled", "key_version", "roster_version", "updated_at"]
+    rows = [_row(change.account, version, _key_version(change)) for change in changed]
+    fields = [*CHANGEABLE, "enabled", "closing", "key_version", "roster_version", "updated_at"]
     Account.objects.bulk_update(rows, fields, batch_size=BATCH)
     back = [change.account.account_id for change in changed if "enabled" in change.fields]
     _set_state(back, AccountState.State.WARMING, None)
@@ -130,9 +184,9 @@ def _change_all(changed: tuple[Change, ...], version: int) -> None:
 
 def _disable(disabled: tuple[str, ...], version: int) -> None:
     Account.objects.filter(account_id__in=disabled).update(
-        enabled=False, roster_version=version, updated_at=Now()
+        enabled=False, closing=True, roster_version=version, updated_at=Now()
     )
-    _set_state(disabled, AccountState.State.DISABLED, "not in the roster")
+    _set_state(disabled, AccountState.State.DISABLED, NOT_IN_ROSTER)
 
 
 def _set_state(
@@ -153,19 +207,5 @@ def _seal_all(found: Diff, progress: Progress) -> None:
 
 
 def _sealed(account: RosterAccount, version: int) -> Credential:
-    sealed = vault.seal_pair(
-        account_id=account.account_id,
-        version=version,
-        api_key=account.api_key,
-        secret_key=account.secret_key,
-    )
-    return Credential(
-        account_id=account.account_id,
-        version=version,
-        master_key_id=sealed.master_key_id,
-        wrapped_data_key=sealed.wrapped_data_key,
-        sealed_api_key=sealed.sealed_api_key,
-        sealed_secret_key=sealed.sealed_secret_key,
-        hint=sealed.hint,
-        fingerprint=sealed.fingerprint,
-    )
+    pair = Credentials(key_id=account.api_key, secret=account.secret_key)
+    return vault.credential_of(account_id=account.account_id, version=version, pair=pair)

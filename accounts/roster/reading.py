@@ -1,35 +1,50 @@
-"""The account file's shape: a strict tree in, accounts out, with every complaint at once."""
+"""The account file's two shapes: a strict tree in, accounts out, with every complaint at once."""
 
 import ipaddress
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from accounts.claims import ACCOUNT_ID
 from accounts.models import Account
-from accounts.roster.document import BadRoster, Complaint, Items, Node, Scalar, Table, read_document
+from accounts.roster.document import BadRoster, Complaint, read_document
+from accounts.roster.fields import Fields, Found
 
 # R5 asks for 5 an account; the seeds' own example says 10. Above this it is a slip.
 MAX_CONNECTIONS = 100
 
-ACCOUNT_FIELDS = (
-    "account_id",
-    "account_type",
-    "environment",
-    "url",
-    "alpaca_credentials",
-    "connection_pool",
-)
-CREDENTIAL_FIELDS = ("api_key", "secret_key", "paper_trading")
+KEYS = ("api_key", "secret_key")
+CREDENTIAL_FIELDS = (*KEYS, "paper_trading")
 POOL_FIELDS = ("max_connections", "priority")
-REFERENCES = ("env:NAME", "file:PATH")
+REFERENCES = ("sealed:… (manage.py seal)", "env:NAME", "file:PATH")
 
 # Alpaca's keys are letters and digits, secrets may be base64; no colon: that is a reference.
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_./+=-]{1,128}")
-_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:[^\x00]{1,1024}")
-_COUNT = re.compile(r"[1-9][0-9]{0,2}")
+_REFERENCE = re.compile(
+    r"env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:[^\x00]{1,1024}"
+    r"|sealed:[A-Za-z0-9_-]{1,32}:[A-Za-z0-9_-]{1,512}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One way to describe an account: its fields, and what need not be said.
+
+    keys: the mapping that holds the key pair; empty: it stands among the other fields.
+    account_type, account_id: where given, the type is no field, and the id may be left out.
+    """
+
+    fields: tuple[str, ...]
+    keys: str = ""
+    account_type: str = ""
+    account_id: str = ""
+
+
+_SHARED = ("account_id", "environment", "url", "connection_pool", "data_plan")
+NESTED = Shape(("account_type", "alpaca_credentials", *_SHARED), keys="alpaca_credentials")
+TRADING = Shape((*CREDENTIAL_FIELDS, *_SHARED), account_type="trading")
+MASTER = replace(TRADING, account_type="master", account_id="master")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +60,27 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Where an account stands in the file, for complaints that are found later."""
+    """Where an account stands in the file, for what is found out later.
+
+    keys_path: `accounts[3].alpaca_credentials`. The spans are those of the two keys
+    (`Scalar.span`).
+    """
 
     account: int
     environment: int
     api_key: int
     secret_key: int
+    keys_path: str = ""
+    api_key_span: tuple[int, int] | None = None
+    secret_key_span: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RosterAccount:
     """One account as the file describes it.
 
-    `api_key` and `secret_key` are plain, or `env:NAME` or `file:PATH` until references are
-    resolved. `path` is `accounts[3]`. `url` is the sandbox's origin, empty elsewhere.
+    `api_key` and `secret_key` are plain, or `sealed:…`, `env:NAME` or `file:PATH` until references
+    are resolved. `path` is `accounts[3]`. `url` is the sandbox's origin, empty elsewhere.
     """
 
     account_id: str
@@ -71,35 +93,36 @@ class RosterAccount:
     secret_key: str = field(repr=False)
     path: str = field(compare=False)
     lines: Lines = field(compare=False, repr=False)
+    data_plan: str = Account.DataPlan.BASIC.value
 
     def with_keys(self, api_key: str, secret_key: str) -> "RosterAccount":
         """The same account with its keys in clear."""
         return replace(self, api_key=api_key, secret_key=secret_key)
 
 
-class Found(NamedTuple):
-    """A value of the file and its line."""
-
-    value: str
-    line: int
-
-
 def parse(raw: bytes, policy: Policy) -> list[RosterAccount]:
     """Read an account file. Raises BadRoster with every complaint: line, key, allowed values."""
     root = read_document(raw)
     complaints: list[Complaint] = []
-    top = _Fields(root, "", complaints)
-    items = top.items("accounts")
-    top.refuse_others(("accounts",))
-    accounts = [
-        _account(_Fields(node, f"accounts[{place}]", complaints), policy)
-        for place, node in enumerate(items)
-    ]
+    described = list(_descriptions(Fields(root, "", complaints)))
+    accounts = [_account(fields, shape, policy) for fields, shape in described]
     whole = [account for account in accounts if account is not None]
     complaints += twice(whole, "account_id") + twice(whole, "api_key")
     if complaints:
         raise BadRoster(complaints)
     return whole
+
+
+def _descriptions(top: Fields) -> Iterator[tuple[Fields, Shape]]:
+    """Find each account's mapping, in the one shape or in the other."""
+    if "trading_accounts" in top or "master_account" in top:
+        if "master_account" in top:
+            yield top.table("master_account"), MASTER
+        yield from ((fields, TRADING) for fields in top.tables("trading_accounts"))
+        top.refuse_others(("master_account", "trading_accounts"))
+    else:
+        yield from ((fields, NESTED) for fields in top.tables("accounts"))
+        top.refuse_others(("accounts",))
 
 
 def twice(accounts: Sequence[RosterAccount], name: str) -> list[Complaint]:
@@ -112,47 +135,69 @@ def twice(accounts: Sequence[RosterAccount], name: str) -> list[Complaint]:
     for account in accounts:
         before = first.setdefault(getattr(account, name), account)
         if before is not account:
-            line = account.lines.api_key if name == "api_key" else account.lines.account
+            is_key = name == "api_key"
+            line = account.lines.api_key if is_key else account.lines.account
+            path = account.lines.keys_path if is_key else account.path
             where = f"{before.path}, line {before.lines.account}"
-            key = f"{account.path}.{'alpaca_credentials.' if name == 'api_key' else ''}{name}"
-            complaints.append(Complaint(line, key, f"the same value as in {where}"))
+            complaints.append(Complaint(line, f"{path}.{name}", f"the same value as in {where}"))
     return complaints
 
 
-def _account(fields: "_Fields", policy: Policy) -> RosterAccount | None:
+def is_plain(key: str) -> bool:
+    """Say whether a key stands in the file itself, in clear."""
+    return bool(key) and not _REFERENCE.fullmatch(key)
+
+
+def _account(fields: Fields, shape: Shape, policy: Policy) -> RosterAccount | None:
     """Read one account; None where a complaint was made of it."""
     before = len(fields.complaints)
-    account_id = fields.text(
-        "account_id", ACCOUNT_ID.fullmatch, "letters, digits, _ and -, 1 to 64"
-    )
-    account_type = fields.choice("account_type", Account.Type.values)
-    keys = fields.table("alpaca_credentials", required=True)
+    keys = fields.table(shape.keys, required=True) if shape.keys else fields
+    account_id = _account_id(fields, shape)
+    account_type = shape.account_type or fields.choice("account_type", Account.Type.values).value
     environment = _environment(fields, keys, policy)
-    api_key, secret_key = (_key(keys, name, environment, policy) for name in CREDENTIAL_FIELDS[:2])
+    api_key, secret_key = (_key(keys, name, environment, policy) for name in KEYS)
     url = _url(fields, environment.value)
     pool = fields.table("connection_pool")
     priority = pool.choice("priority", Account.Priority.values, default="normal")
     max_connections = pool.count("max_connections", MAX_CONNECTIONS, default=5)
-    fields.refuse_others(ACCOUNT_FIELDS)
-    keys.refuse_others(CREDENTIAL_FIELDS)
+    data_plan = fields.choice("data_plan", Account.DataPlan.values, default="basic")
+    fields.refuse_others(shape.fields)
+    if shape.keys:
+        keys.refuse_others(CREDENTIAL_FIELDS)
     pool.refuse_others(POOL_FIELDS)
     if len(fields.complaints) > before:
         return None
     return RosterAccount(
-        account_id=account_id.value,
-        account_type=account_type.value,
+        account_id=account_id,
+        account_type=account_type,
         environment=environment.value,
         url=url,
         priority=priority.value,
         max_connections=max_connections,
+        data_plan=data_plan.value,
         api_key=api_key.value,
         secret_key=secret_key.value,
         path=fields.path,
-        lines=Lines(fields.line, environment.line, api_key.line, secret_key.line),
+        lines=Lines(
+            account=fields.line,
+            environment=environment.line,
+            api_key=api_key.line,
+            secret_key=secret_key.line,
+            keys_path=keys.path,
+            api_key_span=api_key.span,
+            secret_key_span=secret_key.span,
+        ),
     )
 
 
-def _environment(fields: "_Fields", keys: "_Fields", policy: Policy) -> Found:
+def _account_id(fields: Fields, shape: Shape) -> str:
+    if shape.account_id and "account_id" not in fields:
+        return shape.account_id
+    rule = "letters, digits, _ and -, 1 to 64"
+    return fields.text("account_id", ACCOUNT_ID.fullmatch, rule).value
+
+
+def _environment(fields: Fields, keys: Fields, policy: Policy) -> Found:
     """Read `environment`, or the older `paper_trading: true|false` as paper or live."""
     paper = keys.boolean("paper_trading")
     older = Found("paper" if paper.value == "true" else "live", paper.line) if paper.value else None
@@ -172,10 +217,11 @@ def _environment(fields: "_Fields", keys: "_Fields", policy: Policy) -> Found:
     return environment
 
 
-def _key(keys: "_Fields", name: str, environment: Found, policy: Policy) -> Found:
+def _key(keys: Fields, name: str, environment: Found, policy: Policy) -> Found:
     found = keys.text(name, _is_key, "a key of visible characters, or one of", REFERENCES)
-    plain = bool(found.value) and not _REFERENCE.fullmatch(found.value)
-    if plain and environment.value in {"paper", "live"} and policy.plain_refused is not None:
+    if found.value and found.span is None:
+        keys.complain(name, "a key stands in one line, without | or >", REFERENCES)
+    if is_plain(found.value) and environment.value in {"paper", "live"} and policy.plain_refused:
         keys.complain(name, policy.plain_refused, REFERENCES)
     return found
 
@@ -184,7 +230,7 @@ def _is_key(value: str) -> bool:
     return bool(_PLAIN_KEY.fullmatch(value) or _REFERENCE.fullmatch(value))
 
 
-def _url(fields: "_Fields", environment: str) -> str:
+def _url(fields: Fields, environment: str) -> str:
     if environment == "sandbox":
         found = fields.text("url", is_loopback, "a loopback origin such as http://127.0.0.1:8092")
         return found.value.rstrip("/")
@@ -211,112 +257,3 @@ def _is_loopback_host(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-class _Fields:
-    """Reads one mapping's fields, each by its rule; complaints are collected, never raised."""
-
-    def __init__(self, node: Node | None, path: str, complaints: list[Complaint]) -> None:
-        self.path = path
-        self.complaints = complaints
-        self.line = node.line if node is not None else 1
-        self._table = node if isinstance(node, Table) else Table(self.line)
-        if node is not None and not isinstance(node, Table):
-            complaints.append(Complaint(self.line, path, "a mapping (key: value) belongs here"))
-            self.readable = False
-        else:
-            self.readable = node is not None
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._table.values
-
-    def complain(self, name: str, message: str, allowed: Sequence[str] = ()) -> None:
-        """Complain about a field, at its line."""
-        self.complain_at(self._table.lines.get(name, self.line), name, message, allowed)
-
-    def complain_at(self, line: int, name: str, message: str, allowed: Sequence[str] = ()) -> None:
-        """Complain about a field, at a given line."""
-        key = f"{self.path}.{name}".lstrip(".")
-        self.complaints.append(Complaint(line, key, message, tuple(allowed)))
-
-    def refuse_others(self, known: Sequence[str]) -> None:
-        """Complain about each field that is not known."""
-        for name in self._table.lines.keys() - set(known):
-            self.complain(name, "unknown field", known)
-
-    def text(
-        self,
-        name: str,
-        accepts: Callable[[str], object],
-        rule: str,
-        allowed: Sequence[str] = (),
-    ) -> Found:
-        """Read a required text. An unquoted word that YAML takes for something else is refused."""
-        scalar = self._scalar(name, required=True)
-        if scalar is None:
-            return Found("", self.line)
-        if scalar.tag != "str":
-            self.complain(name, f"YAML reads this as {scalar.tag}: put it in quotes", allowed)
-        elif not accepts(scalar.value):
-            self.complain(name, f"it must be {rule}", allowed)
-        else:
-            return Found(scalar.value, scalar.line)
-        return Found("", scalar.line)
-
-    def choice(self, name: str, allowed: Sequence[str], *, default: str | None = None) -> Found:
-        """Read one of a closed list of words."""
-        scalar = self._scalar(name, required=default is None, allowed=allowed)
-        if scalar is None:
-            return Found(default or "", self.line)
-        if scalar.value in allowed:
-            return Found(scalar.value, scalar.line)
-        self.complain(name, "not one of the allowed words", allowed)
-        return Found("", scalar.line)
-
-    def boolean(self, name: str) -> Found:
-        """Read an optional `true` or `false`: the bare words, nothing YAML 1.1 also takes so."""
-        scalar = self._scalar(name)
-        if scalar is None:
-            return Found("", self.line)
-        if scalar.tag == "bool" and scalar.value in {"true", "false"}:
-            return Found(scalar.value, scalar.line)
-        self.complain(name, "it must be a bare true or false", ("true", "false"))
-        return Found("", scalar.line)
-
-    def count(self, name: str, most: int, *, default: int) -> int:
-        """Read an optional whole number from 1, in plain decimal digits."""
-        scalar = self._scalar(name)
-        if scalar is None:
-            return default
-        if scalar.tag == "int" and _COUNT.fullmatch(scalar.value) and int(scalar.value) <= most:
-            return int(scalar.value)
-        self.complain(name, "it must be a whole number", (f"1 to {most}",))
-        return default
-
-    def table(self, name: str, *, required: bool = False) -> "_Fields":
-        """Read a nested mapping; one that is absent reads as empty."""
-        node = self._table.values.get(name)
-        if node is None and required and self.readable:
-            self.complain(name, "required")
-        return _Fields(node, f"{self.path}.{name}", self.complaints)
-
-    def items(self, name: str) -> list[Node]:
-        """Read a required list with at least one element."""
-        node = self._table.values.get(name)
-        if isinstance(node, Items) and node.values:
-            return node.values
-        if self.readable:
-            self.complain(name, "a list with at least one account belongs here")
-        return []
-
-    def _scalar(
-        self, name: str, *, required: bool = False, allowed: Sequence[str] = ()
-    ) -> Scalar | None:
-        node = self._table.values.get(name)
-        if isinstance(node, Scalar) and node.tag != "null":
-            return node
-        if node is not None:
-            self.complain(name, "a single value belongs here", allowed)
-        elif required and self.readable:
-            self.complain(name, "required", allowed)
-        return None

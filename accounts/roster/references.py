@@ -1,12 +1,13 @@
-"""Finds the keys a roster only names: `env:NAME` in the environment, `file:PATH` on the disk."""
+"""Finds the keys a roster does not show: `sealed:…`, `env:NAME` and `file:PATH`."""
 
 import re
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from accounts import vault
 from accounts.roster.document import BadRoster, Complaint
-from accounts.roster.reading import RosterAccount, twice
+from accounts.roster.reading import KEYS, RosterAccount, is_plain, twice
 
 # A key is some forty characters; a file beyond this is another file.
 MAX_KEY_FILE = 4096
@@ -15,7 +16,7 @@ MAX_KEY_FILE = 4096
 _KEY = re.compile(r"[!-~]{1,256}")
 
 
-class _Unresolved(Exception):
+class Unresolved(Exception):
     """A reference leads nowhere; the message never shows what was found."""
 
 
@@ -30,12 +31,11 @@ def resolve(
     resolved = []
     for account in accounts:
         keys = []
-        for name in ("api_key", "secret_key"):
+        for name in KEYS:
             try:
-                keys.append(_find(getattr(account, name), environ, folder))
-            except _Unresolved as error:
-                line = getattr(account.lines, name)
-                key = f"{account.path}.alpaca_credentials.{name}"
+                keys.append(_find(account, name, environ, folder))
+            except Unresolved as error:
+                line, key = getattr(account.lines, name), f"{account.lines.keys_path}.{name}"
                 complaints.append(Complaint(line, key, str(error)))
                 keys.append("")
         resolved.append(account.with_keys(*keys))
@@ -45,19 +45,35 @@ def resolve(
     return resolved
 
 
-def _find(value: str, environ: Mapping[str, str], folder: Path) -> str:
-    kind, colon, name = value.partition(":")
-    if not colon:
+def _find(account: RosterAccount, name: str, environ: Mapping[str, str], folder: Path) -> str:
+    value: str = getattr(account, name)
+    if is_plain(value):
         return value
-    found = _from_environment(name, environ) if kind == "env" else _from_file(folder / name)
+    if value.startswith(vault.SEALED):
+        found = _from_seal(value, account.account_id, name)
+    else:
+        found = find_named(value, environ=environ, folder=folder)
     if not _KEY.fullmatch(found):
-        raise _Unresolved("what it names is empty or no key (visible ASCII, at most 256)")
+        raise Unresolved("what it names is empty or no key (visible ASCII, at most 256)")
     return found
+
+
+def find_named(reference: str, *, environ: Mapping[str, str], folder: Path) -> str:
+    """Read what `env:NAME` or `file:PATH` names. Raises Unresolved."""
+    kind, _, name = reference.partition(":")
+    return _from_environment(name, environ) if kind == "env" else _from_file(folder / name)
+
+
+def _from_seal(value: str, account_id: str, name: str) -> str:
+    try:
+        return vault.open_value(value, account_id=account_id, field=name)
+    except vault.SealBroken as error:
+        raise Unresolved(f"{error}; it opens only where and as it was sealed") from error
 
 
 def _from_environment(name: str, environ: Mapping[str, str]) -> str:
     if name not in environ:
-        raise _Unresolved(f"the environment has no variable {name}")
+        raise Unresolved(f"the environment has no variable {name}")
     return environ[name]
 
 
@@ -66,10 +82,10 @@ def _from_file(path: Path) -> str:
         about = path.stat()
         # A pipe or device would block or never end.
         if not stat.S_ISREG(about.st_mode) or about.st_size > MAX_KEY_FILE:
-            raise _Unresolved(f"{path.name} is not a plain file of at most {MAX_KEY_FILE} bytes")
+            raise Unresolved(f"{path.name} is not a plain file of at most {MAX_KEY_FILE} bytes")
         return path.read_text("utf-8").rstrip("\r\n")
     except OSError as error:
-        raise _Unresolved(f"{path.name} cannot be read: {error.strerror}") from error
+        raise Unresolved(f"{path.name} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:
         # The cause holds the bytes.
-        raise _Unresolved(f"{path.name} is not text") from None
+        raise Unresolved(f"{path.name} is not text") from None

@@ -118,6 +118,18 @@ class TradingPort(Protocol):
         """Read balances, buying power and status."""
         ...
 
+    def configurations(self) -> Answer:
+        """Read the account's settings: shorting, margin, suspension."""
+        ...
+
+    def portfolio_history(self, **filters: Any) -> Answer:
+        """Read equity and profit over time; filters by Alpaca's names (`period`, `timeframe` …)."""
+        ...
+
+    def activities(self, **filters: Any) -> Answer:
+        """List fills, deposits, fees …: 100 at most; `page_token` is the last one's id."""
+        ...
+
     def positions(self) -> Answer:
         """List the open positions."""
         ...

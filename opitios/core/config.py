@@ -82,9 +82,9 @@ class Timers(BaseModel):
     throttled_rest: float = 5.0
     not_sent_rest: float = 0.25
     # R3: a changed roster is known everywhere in less than 2 s.
-    roster_poll: float = 1.0
-    # Sockets of many accounts open spread over this long, not all at once.
-    stream_spread: float = 2.0
+    roster_poll: float = 0.5
+    # design.md §4: the sockets of 1000 accounts connect spread over this long, not all at once.
+    stream_spread: float = 30.0
     # design.md §7: how late a client hears of an entry whose push was lost with Redis.
     stream_poll: float = 1.0
     # api.md §6: the beat of a client's socket, and how long it may stay without a token.
@@ -122,6 +122,8 @@ class Config(BaseSettings):
     environment_name: str = "production"
     demo: bool = False
     allow_live: bool = False
+    # What `import_accounts` and `POST accounts/reload` read where no file is named.
+    accounts_file: Path | None = None
 
     # "k2:<base64 of 32 bytes>,k1:<…>": the first seals, all of them open.
     master_keys: SecretStr

@@ -1,12 +1,13 @@
 """One way to call Postgres outside the ORM: one prepared statement, one round trip."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import psycopg
 from django.db import InterfaceError, OperationalError, connection
+from psycopg.abc import RV, PQGen
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
@@ -15,22 +16,54 @@ SESSION = (
     "-c statement_timeout=2000 -c lock_timeout=500 -c idle_in_transaction_session_timeout=5000"
 )
 
+# The network between, over TCP. Bytes that nobody confirms for a second lose the connection, as one
+# that cannot be made in a second is lost; one that is silent is probed, and gone after eight.
+NETWORK = {
+    "connect_timeout": 1,
+    "tcp_user_timeout": 1000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+}
+
+# A frozen server, or a proxy that swallows, confirms bytes and never answers: no kernel notices.
+# Half a second more than a statement may take, so that the server's own clean answer comes first.
+ANSWER_SECONDS = 2.5
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """A connection that waits at most ANSWER_SECONDS for an answer."""
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        """Wait for the server. Every statement comes through here, the ORM's too.
+
+        Raises psycopg.OperationalError where no answer came; the connection is closed then: a late
+        one would be read as the next statement's.
+        """
+        try:
+            return super().wait(gen, interval, ANSWER_SECONDS if timeout is None else timeout)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self.close()
+            raise
+
 
 def settings_from_url(url: str, *, pool_max: int | None) -> dict[str, Any]:
     """Read a postgres:// URL into a Django DATABASES entry.
 
     `pool_max` None gives single connections (migrations); else a pool of at most so many.
-    Query parameters (sslmode, host of a unix socket …) travel to libpq unchanged.
+    Query parameters (sslmode, host of a unix socket, one of NETWORK …) travel to libpq unchanged.
     """
     parts = urlsplit(url)
-    options: dict[str, Any] = dict(parse_qsl(parts.query))
+    options: dict[str, Any] = {**NETWORK, **dict(parse_qsl(parts.query))}
     host = options.pop("host", None) or unquote(parts.hostname or "")
-    options |= {"connect_timeout": 1, "application_name": "opitios"}
+    options["application_name"] = "opitios"
     if pool_max is not None:
         options["options"] = SESSION
         # A lost connection is tried anew for a second, then whenever one is wanted: the pool's own
         # back-off doubles for five minutes, and with it every outage.
         options["pool"] = {
+            "connection_class": BoundedConnection,
             "min_size": 1,
             "max_size": pool_max,
             "timeout": 0.4,
@@ -74,19 +107,16 @@ def _held() -> "psycopg.Connection[Any]":
     return held
 
 
-@contextmanager
-def _borrowed(pool: "ConnectionPool[Any]") -> "Iterator[psycopg.Connection[Any]]":
+def _borrow(pool: "ConnectionPool[Any]") -> "psycopg.Connection[Any]":
     try:
         with connection.wrap_database_errors:
-            # Opening an open pool does nothing; the first caller of a process finds it closed.
-            pool.open()
-            lent = pool.getconn()
+            if pool.closed:
+                # The first caller of a process finds it so.
+                pool.open()
+            lent: psycopg.Connection[Any] = pool.getconn()
+            return lent
     except (OperationalError, InterfaceError) as error:
         raise NotReached("Postgres cannot be reached") from error
-    try:
-        yield lent
-    finally:
-        pool.putconn(lent)
 
 
 def rows(sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> list[dict[str, Any]]:
@@ -100,8 +130,11 @@ def rows(sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> list[dict[
     pool: ConnectionPool[Any] | None = connection.pool  # type: ignore[attr-defined] # of Postgres
     if connection.connection is not None or pool is None:
         return _run(_held(), sql, params)
-    with _borrowed(pool) as lent:
+    lent = _borrow(pool)
+    try:
         return _run(lent, sql, params)
+    finally:
+        pool.putconn(lent)
 
 
 def _run(

@@ -136,6 +136,22 @@ class Reason(Enum):
         "Read broker and message, correct the order, then send it with a new key.",
         "new_key",
     )
+    INVALID_PARAMETER = Ruling(
+        "invalid-parameter",
+        422,
+        4,
+        "Invalid query parameter",
+        "Correct what errors[] or, where the broker refused, message names.",
+        "after_fix",
+    )
+    INVALID_ROSTER = Ruling(
+        "invalid-account-file",
+        422,
+        31,
+        "Invalid account file",
+        "Correct on the server what errors[] names, then reload; the accounts are as they were.",
+        "after_fix",
+    )
     UNKNOWN_SYMBOL = Ruling(
         "unknown-symbol",
         404,
@@ -193,6 +209,15 @@ class Reason(Enum):
         "The broker refuses this account's key: replace it, or wait until it is released.",
         "same_key",
     )
+    ACCOUNT_SUSPENDED = Ruling(
+        "account-suspended",
+        403,
+        11,
+        "Account suspended",
+        "Ask the operator: new orders are taken when the account is resumed. Cancels pass; nothing "
+        "was stored.",
+        "same_key",
+    )
     INTERNAL = Ruling(
         "internal-error",
         500,
@@ -224,6 +249,14 @@ class Reason(Enum):
         13,
         "Cancelled before sending",
         "It was never sent.",
+        "new_key",
+    )
+    SUSPENDED_BEFORE_SEND = Ruling(
+        "suspended-before-send",
+        422,
+        21,
+        "Account suspended before sending",
+        "It was never sent: send a new order with a new key when the account is resumed.",
         "new_key",
     )
     MISSING_AT_BROKER = Ruling(

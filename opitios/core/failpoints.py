@@ -55,4 +55,6 @@ def _strike(name: str) -> None:
     with _lock:
         _passed[name] += 1
         if _passed[name] == _ARMED[name]:
+            # The only trace there will be: a campaign counts these lines in the process's log.
+            os.write(2, f"failpoint {name} reached\n".encode())
             os.kill(os.getpid(), signal.SIGKILL)

@@ -52,13 +52,7 @@ def read_object(raw: bytes) -> dict[str, Any]:
     """
     _refuse_depth(raw)
     try:
-        value = json.loads(
-            raw.decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_int=Number,
-            parse_float=Number,
-            parse_constant=_refuse_constant,
-        )
+        value = _STRICT.decode(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise Unreadable("the body is not UTF-8") from error
     except json.JSONDecodeError as error:
@@ -91,6 +85,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
     raise Unreadable(f"the key {twice[:64]!r} stands twice")
 
+
+# Made once: json.loads would make one for every body.
+_STRICT = json.JSONDecoder(
+    object_pairs_hook=_unique,
+    parse_int=Number,
+    parse_float=Number,
+    parse_constant=_refuse_constant,
+)
 
 # Strings are taken out first: a bracket inside one nests nothing. Possessive, and an open string
 # ends with the text: otherwise 64 KiB of `"\"\"\"…` would be scanned once for every quote in it.

@@ -6,7 +6,7 @@ from typing import Any, cast
 from django.conf import settings
 from django.core import cache, signals
 from django.core.handlers.exception import convert_exception_to_response
-from django.db import reset_queries
+from django.db import close_old_connections, connection, reset_queries
 from django.http import HttpRequest, HttpResponse
 from django.utils.module_loading import import_string
 
@@ -41,11 +41,21 @@ class RequestFloor:
 
 
 def _leave_out_idle_hooks() -> None:
-    # Django runs these around every request: no cache is configured, and without DEBUG no query is
-    # kept. Together they cost an order a tenth of its processor time.
+    # Django runs these around every request: no cache is configured, without DEBUG no query is
+    # kept, and a connection lives no longer than its request (CONN_MAX_AGE is 0). Together they
+    # cost an order a tenth of its processor time.
     signals.request_finished.disconnect(cache.close_caches)
+    signals.request_started.disconnect(close_old_connections)
+    signals.request_finished.disconnect(close_old_connections)
+    signals.request_finished.connect(_return_connection)
     if not settings.DEBUG:
         signals.request_started.disconnect(reset_queries)
+
+
+def _return_connection(**_: object) -> None:
+    # Most requests borrow a connection for one statement (core.database) and hold none at the end.
+    if connection.connection is not None:
+        close_old_connections()
 
 
 class StaffStack:

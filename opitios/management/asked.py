@@ -1,12 +1,16 @@
 """What an operator asks of a run, read from the environment."""
 
 import hashlib
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
-# More accounts join with the work that was measured for them.
-MOST_ACCOUNTS = 200
+# What an instance is built and measured for (R1).
+MOST_ACCOUNTS = 1000
+# Each desk is a process of about 150 MiB that wants a core of its own when it is busy.
+MOST_DESKS = 4
 
+_KEY = re.compile(r"[!-~]{1,256}")
 _POSTGRES = ("postgresql://", "postgres://")
 _REDIS = ("redis://", "rediss://", "unix://")
 
@@ -20,30 +24,41 @@ class Asked:
     """The settings of `make run` and `make up` (design.md §9). URLs are None where not given."""
 
     accounts: int
+    desks: int
     api_port: int
     ws_port: int
     sandbox_port: int
     database_url: str | None
     database_owner_url: str | None
     redis_url: str | None
+    alpaca_api_key: str | None = field(default=None, repr=False)
+    alpaca_secret_key: str | None = field(default=None, repr=False)
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Asked":
         """Read the settings. Raises BadSettingError."""
         return cls(
             accounts=_number(environment, "ACCOUNTS", 100, most=MOST_ACCOUNTS),
+            desks=_number(environment, "DESKS", 1, most=MOST_DESKS),
             api_port=_number(environment, "API_PORT", 8090, most=65535),
             ws_port=_number(environment, "WS_PORT", 8091, most=65535),
             sandbox_port=_number(environment, "SANDBOX_PORT", 8092, most=65535),
             database_url=_url(environment, "DATABASE_URL", _POSTGRES),
             database_owner_url=_owner_url(environment),
             redis_url=_url(environment, "REDIS_URL", _REDIS),
+            **_alpaca_keys(environment),
         )
 
+    @property
+    def alpaca_keys(self) -> dict[str, str]:
+        """The operator's own key pair by its names in the environment; empty where none came."""
+        pair = {"ALPACA_API_KEY": self.alpaca_api_key, "ALPACA_SECRET_KEY": self.alpaca_secret_key}
+        return {name: key for name, key in pair.items() if key}
+
     def shown(self) -> dict[str, str]:
-        """The settings as text to store and compare; URLs hold passwords and are hashed."""
+        """The settings as text to store and compare; keys, and URLs with passwords, are hashed."""
         return {
-            name: _hashed(value) if name.endswith("_url") else str(value)
+            name: _hashed(value) if name.endswith(("_url", "_key")) else str(value)
             for name, value in asdict(self).items()
         }
 
@@ -70,6 +85,18 @@ def _url(environment: Mapping[str, str], name: str, schemes: tuple[str, ...]) ->
         # Never repeated: it may hold a password.
         raise BadSettingError(f"{name} does not begin with {' or '.join(schemes)}.")
     return url
+
+
+def _alpaca_keys(environment: Mapping[str, str]) -> dict[str, str | None]:
+    pair = {name: environment.get(name.upper()) or None
+            for name in ("alpaca_api_key", "alpaca_secret_key")}  # fmt: skip
+    if len({key is None for key in pair.values()}) > 1:
+        raise BadSettingError("Set both ALPACA_API_KEY and ALPACA_SECRET_KEY, or neither of them.")
+    for name, key in pair.items():
+        # Never repeated. A key with a space or a line break is a slip of the clipboard.
+        if key is not None and not _KEY.fullmatch(key):
+            raise BadSettingError(f"{name.upper()} is no key: visible characters, at most 256.")
+    return pair
 
 
 def _owner_url(environment: Mapping[str, str]) -> str | None:

@@ -121,7 +121,7 @@ class Operation:
             state = State.read(self._run)
             if state and state.phase == READY:
                 steps.done()
-                return self._welcome()
+                return self._welcome(state.detail)
             gone = process.poll() is not None if process else self._run.supervisor() is None
             if gone or (state and state.phase == FAILED):
                 break
@@ -159,9 +159,10 @@ class Operation:
         write_private(self._run.handout, env_text(handout))
         return DONE
 
-    def _welcome(self) -> int:
+    def _welcome(self, remark: str) -> int:
         handout = read_env(self._run.handout)
         self._console.print(screen.addresses(handout), markup=False, soft_wrap=True)
+        screen.remark(self._console, remark)
         return DONE
 
     def _refuse_second(self, asked: Asked) -> int:

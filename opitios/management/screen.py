@@ -65,6 +65,12 @@ class Steps:
             self._status = None
 
 
+def remark(console: Console, text: str) -> None:
+    """Print a sentence with a line before it, where there is one to print."""
+    if text:
+        console.print(f"\n{text}", highlight=False, markup=False, soft_wrap=True)
+
+
 def failure(console: Console, why: str, logs: Iterable[Path]) -> None:
     """Say what went wrong, with the ends of the logs that tell more."""
     console.print(f"✗ {why}", style="red", highlight=False, markup=False, soft_wrap=True)

@@ -6,11 +6,13 @@ import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from opitios.core.embedded import homes, ports, postgres, processes, redis, roles
 from opitios.core.embedded.program import Program
 from opitios.core.embedded.runfolder import RunFolder, RunSecrets, env_text, write_private
+from opitios.management import paper
 from opitios.management.asked import Asked
 
 STAFF_USER = "admin"
@@ -22,7 +24,7 @@ WEB_THREADS = 32
 _NOT_INHERITED = frozenset(
     {
         *("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKE_TERMOUT", "MAKE_TERMERR"),
-        *("ACCOUNTS", "API_PORT", "WS_PORT", "SANDBOX_PORT", "STAFF_PASSWORD"),
+        *("ACCOUNTS", "DESKS", "API_PORT", "WS_PORT", "SANDBOX_PORT", "STAFF_PASSWORD"),
         *("ALPACA_API_KEY", "ALPACA_SECRET_KEY", "DEBUG"),
         *("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE"),
     }
@@ -145,7 +147,15 @@ class Stack:
             "OPITIOS_JWT_KEYS": json.dumps([jwt_key]),
             "OPITIOS_ENVIRONMENT_NAME": "demo",
             "OPITIOS_DEMO": "true",
+            "OPITIOS_ACCOUNTS_FILE": str(self.accounts_file),
+            # Our own sandbox takes 1000 sockets at once; a broker is not to be rushed so.
+            "OPITIOS_TIMERS__STREAM_SPREAD": "2.0",
         }
+
+    @property
+    def accounts_file(self) -> Path:
+        """What is imported, and what `POST accounts/reload` reads again."""
+        return self.run.path / "accounts.yaml"
 
     def write_settings(self) -> None:
         """Write what `manage.py` reads when it is run by hand in this clone."""
@@ -193,10 +203,8 @@ class Stack:
 
     def gateway(self) -> list[Program]:
         """The gateway's processes, in the order they start; they stop in the opposite one."""
-        desk = ("manage.py", "desk")
         return [
-            # A desk that is asked to stop sends what it has claimed and hands its leases on.
-            self._process("desk-1", desk, self.environment("desk", "desk-1"), seconds=28),
+            *(self._desk(f"desk-{number}") for number in range(1, self.asked.desks + 1)),
             self._process("stream-1", self._stream(), self._stream_environment(), seconds=28),
             self._process("web-1", self._web(), self._web_environment(), seconds=15),
         ]
@@ -230,10 +238,19 @@ class Stack:
         }
 
     def write_accounts(self) -> str:
-        """Write the sandbox's accounts as YAML and return the file's path."""
-        path = self.run.path / "accounts.yaml"
-        write_private(path, accounts_yaml(self.asked.accounts, url=self.addresses.sandbox_url))
-        return str(path)
+        """Write the accounts of the run as YAML and return the file's path."""
+        has_paper = bool(self.asked.alpaca_keys)
+        text = accounts_yaml(
+            self.asked.accounts, url=self.addresses.sandbox_url, has_paper=has_paper
+        )
+        write_private(self.accounts_file, text)
+        return str(self.accounts_file)
+
+    def _desk(self, name: str) -> Program:
+        # One that is asked to stop sends what it has claimed and hands its leases on.
+        return self._process(
+            name, ("manage.py", "desk"), self.environment("desk", name), seconds=28
+        )
 
     def _web(self) -> tuple[str, ...]:
         workers = ("--workers", str(web_workers()), "--blocking-threads", str(WEB_THREADS))
@@ -290,12 +307,16 @@ def account_ids(count: int) -> list[str]:
     return [f"account_{number:03d}" for number in range(1, count + 1)]
 
 
-def accounts_yaml(count: int, *, url: str) -> str:
-    """Write the account file of a run: `count` trading accounts, and those that carry data."""
+def accounts_yaml(count: int, *, url: str, has_paper: bool = False) -> str:
+    """Write the account file of a run: `count` trading accounts, and those that carry data.
+
+    has_paper: and the operator's own (paper.py).
+    """
     types = dict.fromkeys(account_ids(count), "trading")
     types |= {"master": "master", "data_001": "data", "data_002": "data", "backup_001": "backup"}
     # JSON is YAML: no quoting rules of our own.
     entries = [_entry(account_id, kind, url) for account_id, kind in types.items()]
+    entries += [paper.entry()] if has_paper else []
     return "accounts:\n" + "".join(f"  - {json.dumps(entry)}\n" for entry in entries)
 
 

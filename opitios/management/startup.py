@@ -3,15 +3,16 @@
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from opitios.core import clock
+from opitios.core import clock, descriptors
 from opitios.core.embedded import ports, postgres, redis, roles
 from opitios.core.embedded.program import Program
 from opitios.core.embedded.runfolder import env_text, write_private
 from opitios.core.embedded.supervisor import Supervisor
-from opitios.management import readiness
+from opitios.management import paper, readiness
 from opitios.management.gateway import Gateway, NoAnswerError
 from opitios.management.stack import STAFF_USER, TOKENS, Stack, account_ids, web_workers
 
@@ -50,8 +51,11 @@ class Startup:
         1. Servers, logins and the database.  2. The sandbox, tables, accounts, the staff user.
         3. The gateway's processes.  4. Tokens.  5. Wait until all clients are warm.
         6. Start the retry path.  7. Write `.run/opitios.env`, last and whole.
-        Raises StartupError, ServerError or HomeError, and StopAskedError when told to end.
+        Raises StartupError, ServerError, HomeError or TooFewDescriptors, and StopAskedError when
+        told to end.
         """
+        # Its processes inherit the limit.
+        descriptors.make_room(self.stack.asked.accounts + OTHER_ACCOUNTS)
         deadline = clock.monotonic() + READY_SECONDS
         self._start_servers()
         self._prepare_database()
@@ -94,7 +98,11 @@ class Startup:
         owner = {"DATABASE_OWNER_URL": stack.database_urls()[1]}
         self._do(stack.command("migrate", "migrate", "--no-input", **owner))
         self.tell("accounts", f"{stack.asked.accounts} trading accounts")
-        self._do(stack.command("accounts", "import_accounts", stack.write_accounts()))
+        path = stack.write_accounts()
+        if stack.asked.alpaca_keys:
+            # The file is read again by processes that are not told the keys.
+            self._do(stack.command("seal", "seal", "--all", path, **stack.asked.alpaca_keys))
+        self._do(stack.command("accounts", "import_accounts", path))
         staff = {"STAFF_PASSWORD": stack.secrets.staff}
         self._do(stack.command("staff", "ensure_staff", STAFF_USER, **staff))
 
@@ -148,21 +156,59 @@ def mint(stack: Stack, supervisor: Supervisor) -> dict[str, str]:
 
 def look(stack: Stack, token: str) -> tuple[str, bool]:
     """Ask the pool once: what it says in words, and whether everything is ready."""
+    said = glance(stack, token)
+    if said.ready < expected(stack).accounts:
+        # Every account, twice a second, would take from web what the warm-up needs.
+        return str(said), False
     try:
-        answer = Gateway(stack.addresses.api_url, token).get(readiness.POOL)
+        pool = Gateway(stack.addresses.api_url, token).get(readiness.POOL).body
     except NoAnswerError:
-        return "the gateway does not answer yet", False
-    if answer.status != 200:  # noqa: PLR2004 - HTTP's own number
-        return f"the pool answers {answer.status}: {json.dumps(answer.body)[:200]}", False
-    found = readiness.judge(answer.body, expected(stack))
+        return "the gateway does not answer", False
+    found = readiness.judge(pool, expected(stack))
     if not ports.listens(stack.addresses.ws):
         return f"{found}, the stream does not answer yet", False
     return str(found), found.is_ready
+
+
+def glance(stack: Stack, token: str) -> readiness.Glance:
+    """Ask the pool for its sums alone, which costs it little."""
+    try:
+        answer = Gateway(stack.addresses.api_url, token).get(readiness.SUMMARY)
+    except NoAnswerError:
+        return readiness.Glance(0, "the gateway does not answer yet")
+    if answer.status != 200:  # noqa: PLR2004 - HTTP's own number
+        said = f"the pool answers {answer.status}: {json.dumps(answer.body)[:200]}"
+        return readiness.Glance(0, said)
+    return readiness.Glance.of(answer.body)
+
+
+def told_of_paper(stack: Stack, supervisor: Supervisor, token: str) -> str:
+    """Wait a little for Alpaca's word on the operator's own account, and put it in a sentence.
+
+    Empty where there is none.
+    """
+    if not stack.asked.alpaca_keys:
+        return ""
+    seen = [""]
+
+    def is_settled() -> bool:
+        # A gateway that is busy is asked again.
+        with suppress(NoAnswerError):
+            answer = Gateway(stack.addresses.api_url, token).get(readiness.POOL)
+            if answer.status == 200:  # noqa: PLR2004 - HTTP's own number
+                seen[0] = paper.state_in(answer.body)
+        return paper.is_settled(seen[0])
+
+    supervisor.wait_until(is_settled, seconds=paper.ANSWER_SECONDS, every=0.5)
+    return paper.sentence(seen[0])
 
 
 def expected(stack: Stack) -> readiness.Expected:
     """What a ready pool of this stack holds."""
     trading = frozenset(account_ids(stack.asked.accounts))
     return readiness.Expected(
-        accounts=len(trading) + OTHER_ACCOUNTS, trading=trading, web_workers=web_workers()
+        accounts=len(trading) + OTHER_ACCOUNTS,
+        trading=trading,
+        web_workers=web_workers(),
+        desks=stack.asked.desks,
     )

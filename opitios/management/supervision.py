@@ -9,6 +9,7 @@ from rich.live import Live
 
 from opitios import demo
 from opitios.core import clock
+from opitios.core.descriptors import TooFewDescriptors
 from opitios.core.embedded import homes, processes
 from opitios.core.embedded.homes import HomeError
 from opitios.core.embedded.roles import ServerError
@@ -18,7 +19,7 @@ from opitios.management import screen
 from opitios.management.asked import Asked
 from opitios.management.gateway import Gateway, NoAnswerError
 from opitios.management.stack import Addresses, Stack
-from opitios.management.startup import Startup, StartupError, look, mint
+from opitios.management.startup import Startup, StartupError, glance, mint, told_of_paper
 from opitios.management.state import FAILED, READY, State
 
 # Half a token's life: a run that goes on for days always has valid ones. Seconds.
@@ -62,14 +63,16 @@ class Run:
             stack = self._decide()
             startup = Startup(stack, self._supervisor, self._tell)
             handout = startup.run()
+            of_paper = told_of_paper(stack, self._supervisor, handout["TOKEN_ADMIN"])
             self._steps.done()
-            self._note(READY)
+            self._note(READY, of_paper)
             if self.foreground:
                 self._demonstrate(stack, handout)
+                screen.remark(self.console, of_paper)
             self._serve(stack, handout["TOKEN_ADMIN"])
         except StopAskedError:
             self._steps.fail()
-        except (StartupError, ServerError, HomeError) as error:
+        except (StartupError, ServerError, HomeError, TooFewDescriptors) as error:
             return self._fail(str(error), *getattr(error, "logs", ()))
         return 0
 
@@ -177,7 +180,7 @@ class PoolWatch(threading.Thread):
     def run(self) -> None:
         """Ask until closed."""
         while not self._closing.is_set():
-            self.said = look(self._stack, self.token)[0]
+            self.said = str(glance(self._stack, self.token))
             self._closing.wait(LOOK_SECONDS)
 
     def close(self) -> None:

@@ -4,6 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.trading.conftest import sandbox, trading_account
+
+__all__ = ["roster_alone", "sandbox", "trading_account"]
+
 
 @pytest.fixture
 def roster_alone(db: None) -> Iterator[None]:
@@ -13,9 +17,11 @@ def roster_alone(db: None) -> Iterator[None]:
     """
     from django.db import transaction  # noqa: PLC0415
 
-    from accounts.models import Account  # noqa: PLC0415
+    from accounts.models import Account, AccountRevision  # noqa: PLC0415
 
     with transaction.atomic():
-        Account.objects.update(enabled=False)
+        Account.objects.update(enabled=False, closing=False)
+        # Nor does a rollback bring them back.
+        AccountRevision.objects.update(enabled=False)
         yield
         transaction.set_rollback(True)

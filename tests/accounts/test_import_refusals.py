@@ -11,25 +11,10 @@ from django.core.management import CommandError, call_command
 from psycopg.rows import TupleRow
 
 from accounts import vault
-from accounts.models import Account, Credential, JournalEntry, RosterVersion
+from accounts.models import Account
+from accounts.roster import versions
+from tests.accounts.refusals import last_entry, refused, written
 from tests.accounts.rosters import entry, roster, write
-
-
-def written() -> tuple[int, ...]:
-    """How much there is of everything an import writes."""
-    tables = (Account, Credential, RosterVersion, JournalEntry)
-    return tuple(table.objects.count() for table in tables)
-
-
-def refused(path: Path, *options: str) -> tuple[str, str]:
-    """Output and errors of a command that must exit with 1, having written nothing."""
-    out, err = StringIO(), StringIO()
-    before = written()
-    with pytest.raises(SystemExit) as caught:
-        call_command("import_accounts", str(path), *options, stdout=out, stderr=err)
-    assert caught.value.code == 1
-    assert written() == before
-    return out.getvalue(), err.getvalue()
 
 
 @pytest.mark.django_db
@@ -104,16 +89,56 @@ def test_a_database_that_does_not_answer_in_time_is_told(
 
 
 @pytest.mark.django_db
-def test_a_second_import_at_the_same_time_is_refused(
-    tmp_path: Path, application_connection: psycopg.Connection[TupleRow]
+def test_an_import_that_waits_too_long_for_another_is_refused(
+    tmp_path: Path,
+    application_connection: psycopg.Connection[TupleRow],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = written()
     application_connection.execute("SELECT pg_advisory_lock(hashtext('opitios roster'))")
+    hold = versions.hold
+    monkeypatch.setattr(versions, "hold", lambda **_: hold(patience_seconds=0.05))
 
     with pytest.raises(CommandError, match="another import is running"):
         call_command("import_accounts", str(write(tmp_path, roster(entry("ref-A")))))
 
     assert written() == before
+
+
+@pytest.mark.django_db
+def test_a_refused_file_leaves_one_entry_with_actor_reason_and_lines(tmp_path: Path) -> None:
+    path = write(tmp_path, roster(entry("ref-A", account_type="boss")))
+
+    refused(path, "--reason", "new desk")
+
+    said = last_entry()
+    assert (said["kind"], said["reason"]) == ("roster.refused", "new desk")
+    assert said["actor"]["name"].startswith("import_accounts:")
+    assert said["note"].endswith("accounts.yaml")
+    assert said["after"]["errors_in_all"] == 1
+    assert (said["after"]["errors"][0]["line"], said["after"]["errors"][0]["key"]) == (
+        3,
+        "accounts[0].account_type",
+    )
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("reason", ["", "  ", "two\nlines", "x" * 201])
+def test_a_reason_that_is_none_is_refused_as_misuse(tmp_path: Path, reason: str) -> None:
+    path = write(tmp_path, roster(entry("ref-A")))
+
+    with pytest.raises(CommandError, match="--reason") as caught:
+        call_command("import_accounts", str(path), "--reason", reason)
+
+    assert caught.value.returncode == 2
+
+
+@pytest.mark.django_db
+def test_without_a_file_the_command_says_where_to_name_one() -> None:
+    with pytest.raises(CommandError, match="OPITIOS_ACCOUNTS_FILE") as caught:
+        call_command("import_accounts")
+
+    assert caught.value.returncode == 2
 
 
 @pytest.mark.django_db

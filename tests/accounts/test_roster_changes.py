@@ -14,7 +14,7 @@ def stored(account: RosterAccount, **changed: Any) -> dict[str, Stored]:
     """The same account as it would be stored, but for what is changed."""
     row: dict[str, Any] = {
         name: getattr(account, name)
-        for name in ("account_id", "account_type", "environment", "url", "priority")
+        for name in ("account_id", "account_type", "environment", "url", "priority", "data_plan")
     }
     row |= {
         "max_connections": account.max_connections,
@@ -54,6 +54,7 @@ def test_an_account_that_left_the_file_is_disabled_once() -> None:
         ({"account_type": "data"}, ("account_type",)),
         ({"url": "http://127.0.0.1:1"}, ("url",)),
         ({"priority": "high", "max_connections": 9}, ("priority", "max_connections")),
+        ({"data_plan": "plus"}, ("data_plan",)),
         ({"api_key": "other"}, ("key",)),
         ({"secret_key": "other"}, ("key",)),
         ({"api_key": None, "secret_key": None}, ("key",)),

@@ -45,6 +45,7 @@ def test_a_thousand_accounts_are_read() -> None:
         ("connection_pool", "{max_connections: 5.0}", ("1 to 100",)),
         ("connection_pool", "{max_connections: '5'}", ("1 to 100",)),
         ("connection_pool", "{max_connections: true}", ("1 to 100",)),
+        ("data_plan", "gold", ("basic", "plus")),
         ("connection_pool", "{size: 5}", ("max_connections", "priority")),
         ("alpaca_credentials", '{api_key: "a", secret_key: "b", key: "c"}', ("api_key",)),
     ],

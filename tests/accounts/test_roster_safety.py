@@ -37,14 +37,15 @@ def test_keys_in_clear_are_for_the_sandbox(environment: str) -> None:
     found = complaints(text, Policy(allow_live=True, plain_refused="not in clear"))
 
     assert [c.key.rpartition(".")[2] for c in found] == ["api_key", "secret_key"]
-    assert {c.allowed for c in found} == {("env:NAME", "file:PATH")}
+    assert {c.allowed for c in found} == {("sealed:… (manage.py seal)", "env:NAME", "file:PATH")}
     assert "CANARY" not in str(found)
     assert read(text, OPEN)[0].api_key == "CANARYKEY"
 
 
 @pytest.mark.parametrize(
     "value",
-    ['""', '"a b"', '"${KEY}"', '"sealed:abc"', '"vault:x"', '"env:"', '"env:A-B"', '"env:1A"',
+    ['""', '"a b"', '"${KEY}"', '"sealed:abc"', '"sealed:k1:"', '"sealed:k1:a b"', '"vault:x"',
+     '"env:"', '"env:A-B"', '"env:1A"',
      '"file:"', '"k\\n"', '"k\\0"', f'"{"k" * 129}"', '"ключ"', "12345678", "[k]", "~", "true"],
 )  # fmt: skip
 def test_a_value_that_is_neither_key_nor_reference_is_refused(value: str) -> None:

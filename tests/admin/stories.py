@@ -8,6 +8,7 @@ from tests.support.accounts import lease
 from tests.support.orders import CAUSE, at, fill, place, report, row_of
 from trading import executions
 from trading.executions import Cause
+from trading.writes import Ended
 
 OWNER = "desk-of-a-test/1"
 
@@ -24,10 +25,7 @@ def sent(account_id: str, **changed: Any) -> dict[str, Any]:
 def filled(account_id: str, **changed: Any) -> dict[str, Any]:
     """An order that the broker took and filled."""
     row = sent(account_id, **changed)
-    executions.attempt_ended(
-        row["id"], 1, outcome="accepted", ms=21.9,
-        answer={"http_status": 200, "request_id": "8f1c0000"},
-    )  # fmt: skip
+    executions.attempt_ended(row["id"], Ended(1, "accepted", 21.9, 200, "8f1c0000"))
     executions.report(row["id"], report(row, "new"), CAUSE)
     told = report(
         row, "filled", second=2.0, event="fill", execution=fill(f"e-{uuid4().hex}", 10),
@@ -39,10 +37,7 @@ def filled(account_id: str, **changed: Any) -> dict[str, Any]:
 def rejected(account_id: str, message: str, **changed: Any) -> dict[str, Any]:
     """An order that the broker refused with these words."""
     row = sent(account_id, **changed)
-    executions.attempt_ended(
-        row["id"], 1, outcome="rejected", ms=3.1,
-        answer={"http_status": 403, "request_id": message[:128]},
-    )  # fmt: skip
+    executions.attempt_ended(row["id"], Ended(1, "rejected", 3.1, 403, message[:128]))
     refusal = {"http_status": 403, "code": 40310000, "message": message, "request_id": "r-1"}
     patch = {"status": "rejected", "final": True, "refusal": refusal}
     cause = Cause(journal.system("test"), note=message)

@@ -104,3 +104,55 @@ def test_the_button_names_the_entry_that_was_changed(
 
 def test_there_is_nothing_to_verify_where_there_is_no_account(superuser: Client) -> None:
     assert superuser.get("/admin/accounts/account/nobody/verify/").status_code == 404
+
+
+def test_a_long_journal_is_proved_slice_by_slice(
+    superuser: Client, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from accounts import journalpages  # noqa: PLC0415
+    from tests.admin.stories import filled  # noqa: PLC0415
+
+    filled(account)
+    monkeypatch.setattr(journalpages, "SLICE", 3)
+    further = f"/admin/accounts/account/{account}/verify/?on=1"
+
+    first = verdict(superuser, f"account/{account}")
+    rest = superuser.get(further, follow=True).content.decode()
+
+    assert f"The journal of {account} holds up to entry 3. It has 4 entries." in first
+    assert f'href="{further}"' in first
+    assert f"The journal of {account} holds: 4 entries verified." in rest
+    # What was proved is proved: asked again, it begins anew.
+    assert "holds up to entry 3" in superuser.get(further, follow=True).content.decode()
+
+
+def test_a_slice_goes_on_from_the_hash_that_was_proved(
+    superuser: Client,
+    account: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tampered: Callable[[str], None],
+) -> None:
+    from accounts import journalpages  # noqa: PLC0415
+    from tests.admin.stories import filled  # noqa: PLC0415
+
+    filled(account)
+    monkeypatch.setattr(journalpages, "SLICE", 2)
+    assert "holds up to entry 2" in verdict(superuser, f"account/{account}")
+    tampered(
+        f"UPDATE {ENTRIES} SET prev_hash = sha256('x'), hash = sha256('y')"  # noqa: S608 - our id
+        f" WHERE account_id = '{account}' AND seq = 3"
+    )
+
+    page = superuser.get(f"/admin/accounts/account/{account}/verify/?on=1", follow=True)
+
+    assert "does NOT hold: entry 3, it does not follow the entry before it" in page.content.decode()
+
+
+def test_entries_are_found_by_how_an_account_s_id_begins(superuser: Client, account: str) -> None:
+    from tests.support.orders import place  # noqa: PLC0415
+
+    place(account)
+
+    assert entries(superuser, account=account[:10]).count("op-when") == 1
+    assert entries(superuser, q=account[:10]).count("op-when") == 1
+    assert "op-when" not in entries(superuser, q="order.no_such_kind")

@@ -1,8 +1,12 @@
 """What the API's tests share. Models are imported late: Django is set up after this."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
+
+from tests.support.sandbox_process import SandboxProcess
 
 if TYPE_CHECKING:
     from tests.api.calls import Api
@@ -14,3 +18,33 @@ def api(db: None) -> "Api":
     from tests.api.calls import Api  # noqa: PLC0415
 
     return Api.open()
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every statement sent to Postgres from now on, whoever sends it."""
+    sent: list[str] = []
+    execute = psycopg.Cursor.execute
+
+    def counting(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
+        sent.append(query.decode() if isinstance(query, bytes) else str(query))
+        return execute(self, query, *args, **kwargs)
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", counting)
+    return sent
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
+    """A broker that answers."""
+    with SandboxProcess(tmp_path_factory.mktemp("sandbox")) as process:
+        yield process
+
+
+@pytest.fixture
+def there(db: None, sandbox: SandboxProcess) -> "Api":
+    """An account of the test's own at that broker, which nothing is wrong with."""
+    from tests.api.calls import Api  # noqa: PLC0415
+
+    sandbox.clear_faults()
+    return Api.open(url=sandbox.url)

@@ -62,5 +62,5 @@ def _process(arguments: tuple[str, ...], role: str, folder: Path) -> Iterator[No
 def _is_ready(origin: str) -> bool:
     try:
         return requests.get(f"{origin}/health/ready", timeout=1).status_code == 200
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.Timeout):
         return False

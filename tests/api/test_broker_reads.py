@@ -1,7 +1,5 @@
 """`account` and `positions` are the broker's, with `as_of`; where it is away, the API says so."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from accounts.models import AccountState
@@ -12,12 +10,6 @@ from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
-    with SandboxProcess(tmp_path_factory.mktemp("sandbox")) as process:
-        yield process
 
 
 @pytest.fixture

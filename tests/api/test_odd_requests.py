@@ -20,7 +20,7 @@ PATHS = [
     "/api/v1/accounts/{0}/orders/urn:uuid:019aa0c2-6f1e-7c3a-9b1e-2f5d8c1a7e40",
     "/api/v1/accounts/{0}/orders/'%20OR%201=1--", "/api/v1/accounts/{0}/orders/" + "9" * 4000,
     "/api/v1/accounts/{0}/nothing", "/api/v2", "/api",
-    "/api/v1/", "/.env", "/api/v1/accounts", "/api/v1/accounts//orders", "/API/V1/pool",
+    "/api/v1/", "/.env", "/api/v1/accounts/", "/api/v1/accounts//orders", "/API/V1/pool",
 ]  # fmt: skip
 
 

@@ -1,12 +1,15 @@
 """A foreign account, none at all and a malformed one are one answer, in every way (G12, H041)."""
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
+import yaml
 from django.http import HttpResponse
+from django.urls import URLResolver, get_resolver
 
 from accounts.pool import get_pool
 from opitios.core import database
@@ -17,26 +20,41 @@ from tests.support.orders import entries, kinds, place
 pytestmark = pytest.mark.django_db
 
 ORDER = "019aa0c2-6f1e-7c3a-9b1e-2f5d8c1a7e40"
-CALLS = [
-    ("GET", "orders"), ("POST", "orders/stocks"), ("GET", f"orders/{ORDER}"),
-    ("DELETE", f"orders/{ORDER}"), ("GET", f"orders/{ORDER}/events"),
-    ("GET", "orders:by_client_order_id?client_order_id=c"), ("GET", "fills"), ("GET", "journal"),
-    ("GET", "account"), ("GET", "positions"), ("GET", "positions/AAPL"),
-]  # fmt: skip
+COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "openapi.yaml"
+UNDER = "/api/v1/accounts/{account_id}/"
+METHODS = {"get", "post", "put", "patch", "delete"}
+# What stands for the path's other parameters.
+NAMED = {"order_id": ORDER, "symbol": "AAPL"}
 
 
-@pytest.fixture
-def statements(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """Count what reaches Postgres, whoever sends it."""
-    sent: list[Any] = []
-    execute = psycopg.Cursor.execute
+def calls() -> Iterator[tuple[str, str]]:
+    """Every operation under an account, as the committed document tells them."""
+    document = yaml.safe_load(COMMITTED.read_text())
+    for path, operations in document["paths"].items():
+        if path.startswith(UNDER):
+            rest = re.sub(r"\{(\w+)\}", lambda found: NAMED[found[1]], path.removeprefix(UNDER))
+            yield from ((name.upper(), rest) for name in operations.keys() & METHODS)
 
-    def counting(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-        sent.append(query)
-        return execute(self, query, *args, **kwargs)
 
-    monkeypatch.setattr(psycopg.Cursor, "execute", counting)
-    return lambda: len(sent)
+CALLS = sorted(calls())
+
+
+def test_no_endpoint_of_an_account_is_forgotten() -> None:
+    found, waiting = set(), [("", get_resolver())]
+    while waiting:
+        before, resolver = waiting.pop()
+        for each in resolver.url_patterns:
+            path = before + str(each.pattern)
+            if isinstance(each, URLResolver):
+                waiting.append((path, each))
+            elif "accounts/<str:account_id>/" in path:
+                found.add(re.sub(r"<str:(\w+)>", r"{\1}", f"/{path}"))
+
+    assert found == {path for path in yaml.safe_load(COMMITTED.read_text())["paths"]
+                     if path.startswith(UNDER)}  # fmt: skip
+    assert {"orders", "activities", "portfolio/history", "account/configurations"} <= {
+        rest for _, rest in CALLS
+    }
 
 
 def asked(api: Api, account: str, method: str, rest: str) -> HttpResponse:
@@ -55,10 +73,10 @@ def told(response: HttpResponse, account: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("method", "rest"), CALLS)
 def test_not_yours_and_no_such_and_malformed_are_one_answer(
-    api: Api, statements: Callable[[], int], method: str, rest: str
+    api: Api, statements: list[str], method: str, rest: str
 ) -> None:
     other = Api.open()
-    before = statements()
+    statements.clear()
 
     answers = {
         account: told(asked(api, account, method, rest), account)
@@ -66,7 +84,7 @@ def test_not_yours_and_no_such_and_malformed_are_one_answer(
         if account.isascii() and "%" not in account
     }
 
-    assert statements() == before
+    assert statements == []
     assert len({json.dumps(answer) for answer in answers.values()}) == 1
     assert next(iter(answers.values()))["status"] == 404
     assert next(iter(answers.values()))["order_id"] is None

@@ -8,6 +8,7 @@ from tests.support.accounts import lease
 from tests.support.orders import CAUSE, asked, fill, place, report, row_of
 from trading import executions, orders, shapes
 from trading.orders import Accepted
+from trading.writes import Ended
 
 pytestmark = pytest.mark.django_db
 
@@ -28,9 +29,8 @@ def filled(api: Api) -> Accepted:
     claimed = executions.claim(row_of(accepted), owner="d", process="desk-1")
     assert claimed is not None
     row = claimed.row
-    answer = {"http_status": 200, "request_id": "8f1c", "event_id": None, "raw_sha256": "ab"}
     executions.report(row["id"], report(row, "new"), CAUSE)
-    executions.attempt_ended(row["id"], 1, outcome="accepted", ms=21.9, answer=answer)
+    executions.attempt_ended(row["id"], Ended(1, "accepted", 21.9, 200, "8f1c"))
     told = report(row, "filled", second=2.0, filled_qty="10", filled_avg_price="187.21",
                   event="fill", execution=fill("b5e2", 10, "187.21"))  # fmt: skip
     executions.report(row["id"], told, CAUSE)

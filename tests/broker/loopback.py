@@ -48,7 +48,7 @@ class LoopbackBroker:
 
     def wait_for_requests(self, count: int) -> None:
         with self.changed:
-            assert self.changed.wait_for(lambda: len(self.requests) >= count, timeout=5)
+            assert self.changed.wait_for(lambda: len(self.requests) >= count, timeout=60)
 
     def close(self) -> None:
         self.closing.set()
@@ -59,7 +59,7 @@ class LoopbackBroker:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(5)
+            thread.join(60)
             assert not thread.is_alive()
 
     def _accept(self) -> None:
@@ -100,7 +100,10 @@ def _read_request(sock: socket.socket) -> Request | None:
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
     while len(body) < int(headers.get("content-length", "0")):
-        body += sock.recv(65536)
+        part = sock.recv(65536)
+        if not part:
+            return None
+        body += part
     method, target, _ = first.split(" ")
     return Request(method, target, headers, body)
 
@@ -144,7 +147,7 @@ def answering_at_the_gate(raw: bytes) -> Behaviour:
     """Answer when the test opens the gate."""
 
     def behave(broker: LoopbackBroker, sock: socket.socket) -> bool:
-        assert broker.gate.acquire(timeout=10)
+        assert broker.gate.acquire(timeout=60)
         sock.sendall(raw)
         return True
 

@@ -3,8 +3,8 @@
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -45,6 +45,16 @@ class StreamServer:
         self.loop.call_soon_threadsafe(self.closing.set)
         self._thread.join(5)
         assert not self._thread.is_alive()
+
+    @contextmanager
+    def deaf(self) -> Iterator[None]:
+        """Hear and answer nothing for a while: its whole loop stands still."""
+        awake = threading.Event()
+        self.loop.call_soon_threadsafe(awake.wait)
+        try:
+            yield
+        finally:
+            awake.set()
 
     def _run(self) -> None:
         self.loop.run_until_complete(self._serve())

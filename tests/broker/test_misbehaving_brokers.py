@@ -1,7 +1,6 @@
 """An order meets a broker that misbehaves: it is sent once, and the error says what may follow."""
 
 import gzip
-import time
 
 import pytest
 
@@ -16,6 +15,7 @@ from tests.broker.loopback import (
     http,
     resetting,
 )
+from tests.support.crowd import Stopwatch
 
 ORDER = {"symbol": "AAPL", "qty": "1", "side": "buy", "client_order_id": "op1-1"}
 HTML = b"<html>bad gateway</html>"
@@ -53,13 +53,12 @@ def test_an_order_without_a_certain_answer_is_unknown_and_was_sent_once(
 ) -> None:
     broker = broker_that(behaviour)
 
-    started = time.monotonic()
-    with pytest.raises(OutcomeUnknown) as caught:
+    with Stopwatch() as took, pytest.raises(OutcomeUnknown) as caught:
         trading_at(broker.origin).submit_order(ORDER)
 
     assert caught.value.reason == reason
     assert broker.posts() == 1
-    assert time.monotonic() - started < TIMERS.submit + 0.5
+    assert took.is_within(TIMERS.submit + 0.5), took
 
 
 def test_a_label_does_not_make_an_answer_unreadable(

@@ -179,3 +179,22 @@ def test_keys_never_leave_for_another_origin(
         session.request("GET", path.format(origin=broker.origin), headers={"APCA": SECRET})
 
     assert broker.requests == []
+
+
+def test_the_account_s_other_reads_have_alpaca_s_paths_and_names(
+    broker: LoopbackBroker, listing: LoopbackBroker, trading_at: TradingAt
+) -> None:
+    trading_at(broker.origin).configurations()
+    trading_at(broker.origin).portfolio_history(
+        period="1M", end="2026-11-20T14:30:00+01:00", cashflow_types="CSD,CSW"
+    )
+    after = {"page_token": "20220203000000000::045b"}
+    trading_at(listing.origin).activities(activity_types="FILL,DIV", page_size="50", **after)
+
+    assert [request.target for request in (*broker.requests, *listing.requests)] == [
+        "/v2/account/configurations",
+        "/v2/account/portfolio/history?period=1M&end=2026-11-20T14:30:00%2B01:00"
+        "&cashflow_types=CSD,CSW",
+        "/v2/account/activities?activity_types=FILL,DIV&page_size=50"
+        "&page_token=20220203000000000::045b",
+    ]

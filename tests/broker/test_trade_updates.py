@@ -2,14 +2,24 @@
 
 import json
 import logging
+import time
+from dataclasses import replace
 
 import msgspec
 import pytest
 
-from opitios.broker.alpaca.streams import TradeUpdates
+from opitios.broker.alpaca.streams import TradeUpdates, Wanted
 from opitios.broker.port import Credentials
-from tests.broker.conftest import KEY_ID, SECRET, Owner, ServerStarter, StreamsStarter
+from tests.broker.conftest import (
+    KEY_ID,
+    SECRET,
+    STREAM_TIMERS,
+    Owner,
+    ServerStarter,
+    StreamsStarter,
+)
 from tests.broker.stream_server import replying, sending, update
+from tests.support.until import until
 
 TEXT = json.dumps(update(1))
 BINARY = json.dumps(update(2)).encode()
@@ -107,6 +117,47 @@ def test_listening_again_replaces_the_connection(
     assert streams.states() == {"account_001": "listening"}
 
 
+def test_many_accounts_connect_spread_out_and_not_one_after_the_other(
+    stream_server: ServerStarter,
+    streams_for: StreamsStarter,
+    owner: Owner,
+    credentials: Credentials,
+) -> None:
+    server = stream_server(sending(TEXT))
+    names = [f"account_{number:03d}" for number in range(1, 51)]
+    # The spread is that of 1000 accounts: these fifty take half a second of it.
+    streams = streams_for(timers=replace(STREAM_TIMERS, spread=10.0))
+
+    streams.listen_all([Wanted(name, credentials, server.url) for name in names])
+    at_once = server.handshakes
+    owner.wait_until(lambda heard: len(heard.messages()) == len(names))
+
+    assert at_once < len(names) / 2
+    assert streams.states() == dict.fromkeys(names, "listening")
+
+
+def test_dropping_many_waits_for_no_peer_that_does_not_close(
+    stream_server: ServerStarter,
+    streams_for: StreamsStarter,
+    owner: Owner,
+    credentials: Credentials,
+) -> None:
+    server = stream_server(sending(TEXT))
+    names = [f"account_{number:03d}" for number in range(1, 21)]
+    streams = streams_for()
+    streams.listen_all([Wanted(name, credentials, server.url) for name in names])
+    owner.wait_until(lambda heard: len(heard.messages()) == len(names))
+
+    with server.deaf():
+        streams.drop_all(names)
+        assert streams.states() == dict.fromkeys(names, "listening")
+        # One account's next connection waits for the end of its last one.
+        streams.drop(names[0])
+        assert names[0] not in streams.states()
+
+    until(lambda: not streams.states())
+
+
 def test_an_update_before_listening_is_left_to_the_reconciliation(
     stream_server: ServerStarter,
     streams_for: StreamsStarter,
@@ -165,3 +216,20 @@ def _drop_and_deliver(
         streams.drop(account_id)
     except RuntimeError as error:
         owner.deliver(account_id, type(error).__name__.encode(), received_at)
+
+
+def test_when_an_account_s_last_message_came_is_known(
+    stream_server: ServerStarter,
+    streams_for: StreamsStarter,
+    owner: Owner,
+    credentials: Credentials,
+) -> None:
+    server, quiet = stream_server(sending(TEXT)), stream_server(sending())
+    streams = streams_for()
+
+    streams.listen("account_001", credentials, server.url)
+    streams.listen("account_002", credentials, quiet.url)
+    owner.wait_until(lambda heard: heard.messages() and len(heard.events) == 5)
+
+    assert list(streams.last_messages()) == ["account_001"]
+    assert time.time() - 60 < streams.last_messages()["account_001"] <= time.time()

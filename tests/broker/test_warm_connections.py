@@ -188,3 +188,24 @@ def _wait_until_the_server_hung_up(transport: Transport, broker: LoopbackBroker)
     (_, connection) = transport.connections(broker.origin)._idle[0]
     readable, _, _ = select.select([connection.sock], [], [], 5)
     assert readable
+
+
+def test_connections_that_wait_for_a_call_are_counted(
+    broker_that: BrokerStarter, trading_at: TradingAt, transport: Transport
+) -> None:
+    broker = broker_that(answering_at_the_gate(FINE))
+    trading = trading_at(broker.origin)
+    callers = [threading.Thread(target=trading.account) for _ in range(2)]
+    before = transport.idle
+
+    for caller in callers:
+        caller.start()
+    broker.wait_for_requests(2)
+    while_called = transport.idle
+    broker.gate.release(2)
+    for caller in callers:
+        caller.join()
+
+    assert (before, while_called, transport.idle) == (0, 0, 2)
+    transport.close()
+    assert transport.idle == 0

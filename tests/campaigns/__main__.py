@@ -1,45 +1,90 @@
 """`python -m tests.campaigns`: run the campaigns and write their counts and seeds to a folder."""
 
 import argparse
-import json
 import secrets
 import sys
 from pathlib import Path
 
 from rich.console import Console
 
-from tests.campaigns import kill
+from opitios.core.embedded.supervisor import StopAskedError
+from opitios.core.failpoints import NAMES
+from opitios.management.startup import StartupError
+from tests.campaigns import evidence, kill, lifecycles
+from tests.campaigns.outcome import Plan
+from tests.campaigns.screen import Screen
 
-EVIDENCE = Path(__file__).resolve().parents[2] / "docs" / "evidence"
+CAMPAIGNS = ("lifecycles", "kill")
+# As many lives as fit into this, unless fewer are asked for.
+LIVING_SECONDS = 300.0
+# Disagreements shown; the evidence has all of them.
+SHOWN = 20
 
 
 def main() -> int:
     """Run, write, and answer 0 only where everything held."""
+    asked = _asked()
+    console = Console(stderr=True, highlight=False)
+    names = asked.only or CAMPAIGNS
+    held = [_lifecycles(asked, console)] if "lifecycles" in names else []
+    if "kill" in names:
+        held.append(_kill(asked, console))
+    return 0 if all(held) else 1
+
+
+def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="campaigns", description=__doc__)
+    parser.add_argument("--only", action="append", choices=CAMPAIGNS, help="this campaign alone")
     parser.add_argument("--orders", type=int, default=2400)
-    parser.add_argument("--kills", type=int, default=72)
+    parser.add_argument("--kills", type=int, default=72, help="at random; failpoints kill besides")
     parser.add_argument("--accounts", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=None, help="repeat a run's decisions")
-    parser.add_argument("--evidence", type=Path, default=EVIDENCE)
-    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+    parser.add_argument(
+        "--failpoint", action="append", choices=NAMES, help="a round for this one alone"
+    )
+    parser.add_argument("--lives", type=int, default=2000, help="of the lifecycles")
+    parser.add_argument("--seed", type=int, help="repeat a run's decisions")
+    parser.add_argument("--evidence", type=Path, default=evidence.FOLDER, metavar="FOLDER")
+    parser.add_argument("--keep", action="store_true", help="keep logs and ledger of the kills")
     asked = parser.parse_args()
-    console = Console(stderr=True)
-    plan = kill.Plan(
+    if asked.seed is None:
+        asked.seed = secrets.randbelow(1_000_000)
+    return asked
+
+
+def _lifecycles(asked: argparse.Namespace, console: Console) -> bool:
+    plan = lifecycles.Plan(lives=asked.lives, seconds=LIVING_SECONDS, seed=asked.seed)
+    console.print(f"lifecycles: {plan.lives} at most, seed {plan.seed}")
+    with Screen(console, lives=plan.lives) as screen:
+        told = lifecycles.campaign(plan, screen.advance)
+    evidence.write(asked.evidence, "lifecycles", told)
+    return _judge(console, "lifecycles", held=told["holds"], why=told["disagreements"][-SHOWN:])
+
+
+def _kill(asked: argparse.Namespace, console: Console) -> bool:
+    plan = Plan(
         orders=asked.orders,
         kills=asked.kills,
         accounts=asked.accounts,
-        seed=secrets.randbelow(1_000_000) if asked.seed is None else asked.seed,
+        seed=asked.seed,
+        failpoints=tuple(asked.failpoint or NAMES),
     )
-    outcome = kill.campaign(plan, lambda name, what: console.print(f"[dim]{name}[/] {what}"))
-    text = json.dumps(outcome.as_json(), indent=2)
-    asked.evidence.mkdir(parents=True, exist_ok=True)
-    (asked.evidence / "kill-campaign.json").write_text(text + "\n")
-    if asked.json:
-        sys.stdout.write(text + "\n")
-    console.print("[green]holds[/]" if outcome.holds else "[red]does not hold[/]")
-    for disagreement in outcome.findings.disagreements[:20]:
-        console.print(disagreement)
-    return 0 if outcome.holds else 1
+    console.print(f"kill: {plan.orders} orders, {plan.kills} kills, seed {plan.seed}")
+    try:
+        with Screen(console, orders=plan.orders, kills=plan.kills) as screen:
+            outcome = kill.campaign(plan, screen.tell, screen.advance, keep=asked.keep)
+    except StopAskedError:
+        return _judge(console, "kill", held=False, why=["stopped"])
+    except StartupError as error:
+        return _judge(console, "kill", held=False, why=[str(error)])
+    evidence.write(asked.evidence, "kill-campaign", evidence.of_kills(outcome))
+    return _judge(console, "kill", held=outcome.holds, why=outcome.disagreements)
+
+
+def _judge(console: Console, name: str, *, held: bool, why: list[str]) -> bool:
+    console.print(f"[green]{name} holds[/]" if held else f"[red]{name} does not hold[/]")
+    for disagreement in why[:SHOWN]:
+        console.print(disagreement, markup=False)
+    return held
 
 
 if __name__ == "__main__":

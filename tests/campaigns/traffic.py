@@ -1,4 +1,8 @@
-"""Clients that never give up: each order is sent with one key until the gateway has an answer."""
+"""Clients that never give up: each order is sent with one key until the gateway has an answer.
+
+A command can be told from every other by what the broker itself sees of it: the orders of an
+account all have another quantity. Its name travels as a tag, which only our books keep.
+"""
 
 import http.client
 import json
@@ -6,6 +10,7 @@ import queue
 import random
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -16,20 +21,57 @@ from opitios.core import clock
 GIVE_UP_AFTER = 90.0
 ANSWER_SECONDS = 10.0
 PAUSE_SECONDS = 0.2
+# All clients together begin an order so often: slow enough that kills fall between orders.
+PACE_SECONDS = 0.1
+# With Postgres or Redis gone the answer must still come within this (G17, G18).
+LATE_SECONDS = 1.0
+CLIENTS = 8
+
+RETRIED = frozenset({429, 500, 503})
+TAG = "command"
 
 
 @dataclass(slots=True)
 class Sent:
-    """One order as its client knows it."""
+    """One command as its client knows it. `key` None: its client_order_id is the key."""
 
     account_id: str
-    client_order_id: str
+    name: str
     body: dict[str, Any]
-    cancels: bool
+    key: str | None
+    cancels: bool = False
+    twice: bool = False
     answers: list[bytes] = field(default_factory=list)
-    order_id: str | None = None
     refused: str | None = None
-    tries: int = 0
+    cancel_status: int | None = None
+
+    @property
+    def order_ids(self) -> set[str]:
+        """The orders it was told of; more than one is a lie."""
+        return {json.loads(answer)["id"] for answer in self.answers}
+
+
+@dataclass(slots=True)
+class Told:
+    """How the gateway answered, counted."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    broken: Counter[str] = field(default_factory=Counter)
+    late: int = 0
+    slowest_seconds: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def count(self, status: int, seconds: float) -> None:
+        """Count one answer."""
+        with self._lock:
+            self.statuses[str(status)] += 1
+            self.late += seconds > LATE_SECONDS
+            self.slowest_seconds = max(self.slowest_seconds, seconds)
+
+    def count_broken(self, error: Exception) -> None:
+        """Count a request that had no answer."""
+        with self._lock:
+            self.broken[type(error).__name__] += 1
 
 
 @dataclass(slots=True)
@@ -39,17 +81,19 @@ class Traffic:
     host: str
     token: str
     orders: list[Sent]
-    statuses: Counter[int] = field(default_factory=Counter)
-    broken: Counter[str] = field(default_factory=Counter)
+    told: Told
+    replays_only: bool = False
     _queue: "queue.SimpleQueue[Sent | None]" = field(default_factory=queue.SimpleQueue)
     _threads: list[threading.Thread] = field(default_factory=list)
     _pause: threading.Event = field(default_factory=threading.Event)
 
-    def start(self, clients: int) -> None:
+    def start(self) -> None:
         """Begin sending."""
         for order in self.orders:
-            self._queue.put(order)
-        for number in range(clients):
+            # Two clients with the same command, at the same time.
+            for _ in range(1 + (order.twice and not self.replays_only)):
+                self._queue.put(order)
+        for number in range(CLIENTS):
             self._queue.put(None)
             thread = threading.Thread(target=self._client, name=f"client-{number}", daemon=True)
             thread.start()
@@ -60,52 +104,65 @@ class Traffic:
         """Whether every client has nothing left to send."""
         return not any(thread.is_alive() for thread in self._threads)
 
+    @property
+    def answered(self) -> int:
+        """How many commands have been answered."""
+        return sum(bool(order.answers) or order.refused is not None for order in self.orders)
+
     def _client(self) -> None:
         while (order := self._queue.get()) is not None:
             self._place(order)
-            if order.cancels and order.order_id is not None:
-                self._ask("DELETE", f"{_path(order)}/{order.order_id}", None, order)
+            if self.replays_only:
+                continue
+            if order.cancels and order.answers:
+                self._cancel(order)
+            self._pause.wait(PACE_SECONDS * CLIENTS)
 
     def _place(self, order: Sent) -> None:
+        for status, body in self._asked("POST", f"{_path(order)}/stocks", order):
+            if status == http.client.ACCEPTED:
+                order.answers.append(body)
+            else:
+                order.refused = str(json.loads(body)["reason"])
+
+    def _cancel(self, order: Sent) -> None:
+        (order_id, *_) = order.order_ids
+        for status, _ in self._asked("DELETE", f"{_path(order)}/{order_id}", order):
+            order.cancel_status = status
+
+    def _asked(self, method: str, path: str, order: Sent) -> Iterator[tuple[int, bytes]]:
+        """Ask until there is an answer that says more than "try again"; none where none came."""
         until = clock.monotonic() + GIVE_UP_AFTER
         while clock.monotonic() < until:
-            order.tries += 1
-            answer = self._ask("POST", f"{_path(order)}/stocks", order.body, order)
-            if answer is not None and self._took(order, *answer):
+            answer = self._ask(method, path, order)
+            if answer is not None and answer[0] not in RETRIED:
+                yield answer
                 return
             self._pause.wait(PAUSE_SECONDS)
-        order.refused = "no answer"
 
-    def _took(self, order: Sent, status: int, body: bytes) -> bool:
-        if status == 202:
-            order.answers.append(body)
-            order.order_id = json.loads(body)["id"]
-            return True
-        if status in {429, 500, 503}:
-            return False
-        order.refused = json.loads(body)["reason"]
-        return True
-
-    def _ask(
-        self, method: str, path: str, body: dict[str, Any] | None, order: Sent
-    ) -> tuple[int, bytes] | None:
+    def _ask(self, method: str, path: str, order: Sent) -> tuple[int, bytes] | None:
         line = http.client.HTTPConnection(self.host, timeout=ANSWER_SECONDS)
-        headers = {
-            "Authorization": f"Bearer {self.token}",
-            "Content-Type": "application/json",
-            "Idempotency-Key": order.client_order_id,
-        }
+        body = json.dumps(order.body) if method == "POST" else None
+        began = clock.monotonic()
         try:
-            line.request(method, path, None if body is None else json.dumps(body), headers)
+            line.request(method, path, body, self._headers(order))
             answer = line.getresponse()
             said = answer.read()
         except (OSError, http.client.HTTPException) as error:
-            self.broken[type(error).__name__] += 1
+            self.told.count_broken(error)
             return None
         finally:
             line.close()
-        self.statuses[answer.status] += 1
+        self.told.count(answer.status, clock.monotonic() - began)
         return answer.status, said
+
+    def _headers(self, order: Sent) -> dict[str, str]:
+        key = {} if order.key is None else {"Idempotency-Key": order.key}
+        return {
+            "Authorization": f"Bearer {self.token}",
+            "Content-Type": "application/json",
+            **key,
+        }
 
 
 def _path(order: Sent) -> str:
@@ -113,25 +170,53 @@ def _path(order: Sent) -> str:
 
 
 SYMBOLS = ("AAPL", "MSFT", "SPY", "F", "NVDA", "AMD")
+# A price nobody sells at: the order rests.
+RESTING_PRICE = "1.01"
+# How long an order may wait to be sent, in seconds; None: what the gateway gives its type.
+WAITS = (None, 30, 60, 120)
 
 
-def made_orders(count: int, accounts: list[str], dice: random.Random, label: str) -> list[Sent]:
-    """Make orders: most fill at once, some rest, and half of those are cancelled again."""
-    return [_order(f"{label}-{number}", dice.choice(accounts), dice) for number in range(count)]
+@dataclass(slots=True)
+class Maker:
+    """Makes orders: most fill at once, some rest, and half of those are cancelled again."""
 
+    accounts: list[str]
+    dice: random.Random
+    label: str
+    _made: Counter[str] = field(default_factory=Counter)
 
-def _order(name: str, account_id: str, dice: random.Random) -> Sent:
-    rests = dice.random() < 0.2
-    body: dict[str, Any] = {
-        "symbol": dice.choice(SYMBOLS),
-        "side": "buy",
-        "type": "limit" if rests else "market",
-        "time_in_force": "day",
-        "qty": str(dice.randint(1, 20)),
-        "client_order_id": name,
-    }
-    if rests:
-        body["limit_price"] = "1.01"
-    if dice.random() < 0.7:
-        body["not_after"] = clock.rfc3339(clock.now() + timedelta(seconds=120))
-    return Sent(account_id, name, body, cancels=rests and dice.random() < 0.5)
+    def make(self, count: int) -> list[Sent]:
+        """Make so many; their deadlines count from now."""
+        return [self._one() for _ in range(count)]
+
+    def _one(self) -> Sent:
+        dice, account_id = self.dice, self.dice.choice(self.accounts)
+        self._made[account_id] += 1
+        name = f"{self.label}-{account_id}-{self._made[account_id]}"
+        rests = dice.random() < 0.2
+        keyed = dice.choice(("key", "id", "both"))
+        return Sent(
+            account_id,
+            name,
+            self._body(name, self._made[account_id], rests=rests, has_id=keyed != "key"),
+            key=None if keyed == "id" else f"key-{name}",
+            cancels=rests and dice.random() < 0.5,
+            twice=dice.random() < 0.1,
+        )
+
+    def _body(self, name: str, qty: int, *, rests: bool, has_id: bool) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "symbol": self.dice.choice(SYMBOLS),
+            "side": "buy",
+            "type": "limit" if rests else "market",
+            "time_in_force": "day",
+            "qty": str(qty),
+            "tags": {TAG: name},
+        }
+        if rests:
+            body["limit_price"] = RESTING_PRICE
+        if has_id:
+            body["client_order_id"] = name
+        if (seconds := self.dice.choice(WAITS)) is not None:
+            body["not_after"] = clock.rfc3339(clock.now() + timedelta(seconds=seconds))
+        return body

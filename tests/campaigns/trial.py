@@ -13,7 +13,7 @@ from pathlib import Path
 
 from opitios.core import clock
 from opitios.core.embedded import homes, processes
-from opitios.core.embedded.program import Child, Program
+from opitios.core.embedded.program import Child, Program, older
 from opitios.core.embedded.runfolder import RunFolder
 from opitios.core.embedded.supervisor import Supervisor
 from opitios.management.asked import Asked
@@ -22,8 +22,11 @@ from opitios.management.startup import Startup
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# What a campaign kills at random; each comes back by the supervisor.
-VICTIMS = ("web-1", "desk-1", "stream-1", "postgres", "redis", "sandbox", "worker-1")
+# Two share the accounts: what one leaves, the other takes over, and gives back.
+DESKS = 2
+
+# Who passes failpoints.
+ARMED = ("web-", "desk-", "worker-")
 
 # Look-ups at a tenth of their production waits: a campaign heals in seconds, not minutes.
 TIMERS = {"ABSENT_AFTER": "3", "RECONCILE": "3", "ACCOUNT_CHECK": "15"}
@@ -42,13 +45,19 @@ class TrialStack(Stack):
 
 @dataclass(slots=True)
 class Trial:
-    """A running gateway under attack."""
+    """A running gateway under attack. `kills`: at random; `arming`: to arm or disarm."""
 
     stack: Stack
     supervisor: Supervisor
     token: str
     dice: random.Random
     kills: Counter[str] = field(default_factory=Counter)
+    arming: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def victims(self) -> list[str]:
+        """Whom a campaign kills at random: all there are; each comes back by the supervisor."""
+        return [child.program.name for child in self.supervisor.children]
 
     def child(self, name: str) -> Child | None:
         """The supervised program of that name, if this stack has it."""
@@ -60,21 +69,31 @@ class Trial:
         child = self.child(name)
         if child is None or child.pid is None:
             return False
-        workers = processes.children_of(child.pid) if name == "web-1" else []
-        pid = self.dice.choice([child.pid, *workers])
-        processes.send(pid, signal.SIGKILL)
+        workers = processes.children_of(child.pid) if name.startswith("web-") else []
+        processes.send(self.dice.choice([child.pid, *workers]), signal.SIGKILL)
         self.kills[name] += 1
         return True
 
     def arm(self, failpoint: str, times: int) -> None:
-        """Start the gateway's processes anew with a failpoint armed, killing those that run."""
+        """Start who passes failpoints anew with one armed (none: ""), killing those that run."""
         for child in self.supervisor.children:
-            if child.program.name not in {"web-1", "desk-1"}:
+            if not child.program.name.startswith(ARMED):
                 continue
             armed = {"OPITIOS_FAILPOINTS": f"{failpoint}={times}" if failpoint else ""}
             environment = {**child.program.environment, **armed}
             child.program = replace(child.program, environment=environment)
-            self.kill(child.program.name)
+            # A web worker's parent would start the next one as it was started itself.
+            if child.pid is not None:
+                child.signal(signal.SIGKILL)
+                self.arming[child.program.name] += 1
+
+    def reached(self, failpoint: str) -> int:
+        """How often a process ended at the failpoint, by the logs."""
+        line = f"failpoint {failpoint} reached"
+        names = (name for name in self.victims if name.startswith(ARMED))
+        logs = [self.stack.run.log(name) for name in names]
+        found = [path for log in logs for path in (log, older(log)) if path.exists()]
+        return sum(path.read_text(errors="replace").count(line) for path in found)
 
     def restarts(self) -> int:
         """How often the supervisor has started something again."""
@@ -91,14 +110,31 @@ class Trial:
 
 
 @contextmanager
-def started(accounts: int, seed: int, tell: Callable[[str, str], None]) -> Iterator[Trial]:
-    """Start a gateway of its own with so many accounts, and leave nothing behind."""
-    os.environ |= {f"OPITIOS_TIMERS__{name}": value for name, value in TIMERS.items()}
+def started(
+    accounts: int, seed: int, tell: Callable[[str, str], None], *, keep: bool = False
+) -> Iterator[Trial]:
+    """Start a gateway of its own with so many accounts; leave nothing behind unless to `keep`."""
     folder = homes.make_folder(Path(tempfile.mkdtemp(prefix="opitios-campaign-")))
     run = RunFolder(folder)
     run.prepare()
+    stack = _stack(run, accounts)
+    try:
+        with _timers(), Supervisor(tell) as supervisor:
+            handed_out = Startup(stack, supervisor, tell).run()
+            dice = random.Random(f"{seed} kills")  # noqa: S311 - repeatable on purpose
+            yield Trial(stack, supervisor, handed_out["TOKEN_ADMIN"], dice)
+    finally:
+        if keep:
+            tell("kept", str(folder))
+        else:
+            homes.remove(run.path, key=run.key)
+            shutil.rmtree(folder)
+
+
+def _stack(run: RunFolder, accounts: int) -> TrialStack:
     asked = Asked(
         accounts=accounts,
+        desks=DESKS,
         api_port=38090,
         ws_port=38091,
         sandbox_port=38092,
@@ -106,16 +142,22 @@ def started(accounts: int, seed: int, tell: Callable[[str, str], None]) -> Itera
         database_owner_url=None,
         redis_url=None,
     )
-    stack = TrialStack(
+    return TrialStack(
         run=run,
         asked=asked,
         secrets=run.secrets(),
         home=homes.choose(run.path, key=run.key),
         addresses=Addresses.choose(asked, key=run.key),
     )
-    with Supervisor(tell) as supervisor:
-        handed_out = Startup(stack, supervisor, tell).run()
-        dice = random.Random(seed)  # noqa: S311 - repeatable on purpose
-        yield Trial(stack, supervisor, handed_out["TOKEN_ADMIN"], dice)
-    homes.remove(run.path, key=run.key)
-    shutil.rmtree(folder)
+
+
+@contextmanager
+def _timers() -> Iterator[None]:
+    """What processes started meanwhile inherit."""
+    before = dict(os.environ)
+    os.environ |= {f"OPITIOS_TIMERS__{name}": value for name, value in TIMERS.items()}
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ |= before

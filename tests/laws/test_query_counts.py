@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from tests.api.calls import Api, new_key
+from tests.support.accounts import token
 from tests.support.orders import place
 
 pytestmark = pytest.mark.django_db
@@ -88,3 +89,30 @@ def test_events_fills_and_journal_are_few(api: Api, counted: Counted) -> None:
     assert len(counted(lambda: api.get(f"/{order.order_id}/events"))) == 3
     assert len(counted(lambda: api.get(f"/api/v1/accounts/{api.account}/fills"))) == 2
     assert len(counted(lambda: api.get(f"/api/v1/accounts/{api.account}/journal"))) == 2
+
+
+@pytest.mark.parametrize("rest", ["account/configurations", "portfolio/history", "activities"])
+def test_what_the_broker_is_asked_for_costs_one_statement(
+    api: Api, statements: list[str], rest: str
+) -> None:
+    api.get()
+    statements.clear()
+
+    # Nobody answers at this account's address: what is counted is all that was asked of Postgres.
+    assert api.get(f"/api/v1/accounts/{api.account}/{rest}").status_code == 503
+
+    assert len(statements) == 1
+
+
+def test_the_token_costs_none_its_accounts_one_and_the_pool_two(
+    api: Api, statements: list[str]
+) -> None:
+    watcher = Api(api.account, token([api.account], permissions=["monitor"]))
+    costs = []
+
+    for caller, path in ((api, "token"), (api, "accounts"), (watcher, "pool")):
+        statements.clear()
+        assert caller.get(f"/api/v1/{path}").status_code == 200
+        costs.append(len(statements))
+
+    assert costs == [0, 1, 2]

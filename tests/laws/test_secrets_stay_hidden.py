@@ -76,7 +76,7 @@ def test_no_answer_shows_a_key() -> None:
     for response in (
         api.get(), api.get(f"/api/v1/accounts/{api.account}/journal"),
         api.get(f"/api/v1/accounts/{api.account}/account"), watcher.get("/api/v1/pool"),
-        watcher.get("/api/v1/health"),
+        watcher.get("/api/v1/health"), api.get("/api/v1/token"), api.get("/api/v1/accounts"),
     ):  # fmt: skip
         assert_hidden(response.content.decode(), api.account)
 

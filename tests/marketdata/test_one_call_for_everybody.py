@@ -1,5 +1,6 @@
 """However many ask for a symbol at once, the broker is asked once."""
 
+import itertools
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from marketdata import quotes
+from opitios.broker.alpaca.transport import TransportTimers
 from opitios.broker.errors import BrokerError
+from opitios.core.coalesce import Coalesced
 from tests.broker.loopback import answering, answering_at_the_gate, http
 from tests.marketdata.brokers import quotes_answer
 
@@ -16,28 +20,44 @@ PROGRAMS = 50
 pytestmark = pytest.mark.races
 
 
-def _all_at_once(call: Callable[[], Any], first_is_sent: Callable[[], None]) -> list[Any]:
-    """Start every program together, and let `first_is_sent` open the way for the answer."""
-    together = threading.Barrier(PROGRAMS)
+@pytest.fixture
+def timers() -> TransportTimers:
+    """As patient as a crowded machine needs fifty threads to begin."""
+    return TransportTimers(other=60.0)
 
-    def program() -> Any:
-        together.wait(10)
-        return call()
 
+def _all_at_once(call: Callable[[], Any], all_are_there: Callable[[], None]) -> list[Any]:
+    """Start every program, and let `all_are_there` open the way for the answer."""
     with ThreadPoolExecutor(PROGRAMS) as pool:
-        running = [pool.submit(program) for _ in range(PROGRAMS)]
-        first_is_sent()
-        return [one.result(10) for one in running]
+        running = [pool.submit(call) for _ in range(PROGRAMS)]
+        all_are_there()
+        return [one.result(60) for one in running]
 
 
 def test_fifty_requests_for_a_cold_symbol_make_one_upstream_call(
-    fleet_of: Callable[..., Any], serve: Callable[..., None], ask: Callable[..., Any]
+    fleet_of: Callable[..., Any],
+    serve: Callable[..., None],
+    ask: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fleet = fleet_of(data_001=[answering_at_the_gate(quotes_answer("AAPL"))])
     broker = fleet.brokers["data_001"]
     serve(fleet)
+    arrivals = itertools.count(1)
+    everybody = threading.Event()
+    get = Coalesced.get
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        if next(arrivals) == PROGRAMS:
+            everybody.set()
+        return get(*args, **kwargs)
+
+    monkeypatch.setattr(Coalesced, "get", counted)
+    # As long as they wait for a slow broker.
+    monkeypatch.setattr(quotes, "WAIT_SECONDS", 60.0)
 
     def open_gate() -> None:
+        assert everybody.wait(60)
         broker.wait_for_requests(1)
         broker.gate.release()
 
@@ -54,23 +74,23 @@ def test_a_failure_is_told_to_everybody_who_waited_and_is_not_kept(
 ) -> None:
     refusal = http(400, {"message": "code=400, message=bad request"})
     fleet = fleet_of(data_001=[answering_at_the_gate(refusal), answering(quotes_answer("AAPL"))])
-    broker, quotes = fleet.brokers["data_001"], fleet.quotes()
-    loading = threading.Thread(target=lambda: _refused(quotes))
+    broker, asked = fleet.brokers["data_001"], fleet.quotes()
+    loading = threading.Thread(target=lambda: _refused(asked))
     loading.start()
     broker.wait_for_requests(1)
     broker.gate.release()
-    loading.join(5)
+    loading.join(60)
 
-    answered = quotes.latest(symbol="AAPL", feed="iex")
+    answered = asked.latest(symbol="AAPL", feed="iex")
 
     assert answered["source"] == "broker"
     assert fleet.asked() == {"data_001": 2}
 
 
-def _refused(quotes: Any) -> None:
+def _refused(asked: Any) -> None:
     from opitios.core.errors import Problem  # noqa: PLC0415
 
     with pytest.raises(Problem) as caught:
-        quotes.latest(symbol="AAPL", feed="iex")
+        asked.latest(symbol="AAPL", feed="iex")
     assert caught.value.status == 400
     assert isinstance(caught.value.__cause__, BrokerError)

@@ -11,14 +11,24 @@ from pathlib import Path
 import requests
 
 from accounts.models import Account
+from opitios.core import clock
 from opitios.core.embedded import ports, processes
+from tests.api.calls import GOOD
 from tests.api.processes import DESK, ROOT, WEB
 from tests.support.accounts import token
+from tests.support.orders import soon
 from tests.support.until import until
 
+# These only end a hang.
 START_SECONDS = 60.0
-STOP_SECONDS = 30.0
-CALL_SECONDS = 15.0
+STOP_SECONDS = 120.0
+CALL_SECONDS = 60.0
+
+
+def patient_order() -> dict[str, object]:
+    """A market order that may be sent for minutes: on a crowded machine, too, it does not lapse."""
+    about = {"type": "market", "limit_price": None, "not_after": clock.rfc3339(soon(250))}
+    return {**GOOD, **about}
 
 
 class Node:
@@ -72,6 +82,11 @@ class Node:
         """How many threads it and its children run now."""
         pids = [self.pid, *processes.children_of(self.pid)]
         return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in pids)
+
+    def most_memory(self) -> int:
+        """The most bytes of memory it ever held at one time (its own, not its children's)."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
 class Web(Node):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 
-from opitios.core.embedded import homes, ports, postgres, redis, roles
+from opitios.core.embedded import homes, ports, postgres, processes, redis, roles
 from opitios.core.embedded.program import Child, Program
 from opitios.core.embedded.runfolder import RunFolder
 from tests.support import environment, services
@@ -46,16 +46,38 @@ class Server:
 
     def kill(self) -> None:
         """SIGKILL every process of it, so that none can put anything in order."""
-        self._child.signal_group(signal.SIGKILL)
+        processes.stop_all(self._halted(), seconds=START_SECONDS)
         self._child.bury()
 
     def freeze(self) -> None:
         """Let it take connections, as the kernel does, and never answer."""
-        self._child.signal_group(signal.SIGSTOP)
+        for pid in self._halted():
+            processes.send(pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on."""
-        self._child.signal_group(signal.SIGCONT)
+        for pid in self._halted():
+            processes.send(pid, signal.SIGCONT)
+
+    def _halted(self) -> list[int]:
+        """Stop the process that starts the others, and name all of them.
+
+        Each of Postgres' children leads a session of its own: no signal to a group reaches them.
+        One that outlives its parent holds the memory they share, and the next server cannot start.
+        """
+        pid = self._child.pid
+        if pid is None:
+            return []
+        processes.send(pid, signal.SIGSTOP)
+        # A fork may be under way; once it stands still, its children are all there are.
+        until(lambda: _stands_still(pid), seconds=START_SECONDS)
+        return [pid, *processes.children_of(pid)]
+
+
+def _stands_still(pid: int) -> bool:
+    """Whether a process is stopped, or dead and not buried."""
+    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return state in {"T", "Z"}
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 
 from opitios.core.config import Config, get_config
 from tests.matrix.nodes import Node, desk_node, listens, running
-from tests.support.orders import folded, kinds, place, plain_json, row_of
+from tests.support.orders import folded, kinds, place, plain_json, row_of, soon
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
 from tests.trading.desks import only, running_desk
@@ -82,7 +82,7 @@ def test_c04_c05_c07_an_order_whose_desk_was_killed_is_finished_by_the_next(
     armed = {"OPITIOS_FAILPOINTS": f"{failpoint}=1"}
     with mortal_desk(trading_account, tmp_path, **armed) as desk:
         deafen(sandbox, trading_account)
-        row = row_of(place(trading_account))
+        row = row_of(place(trading_account, not_after=soon(250)))
         assert desk.ended() == -SIGKILL
 
     assert row_of(row)["status"] == left
@@ -102,7 +102,7 @@ def test_c06_an_order_whose_desk_was_killed_while_the_broker_kept_silent_is_adop
         deafen(sandbox, trading_account)
         route = "POST /v2/orders"
         sandbox.fault("hang", account=trading_account, route=route, when="after")
-        row = row_of(place(trading_account))
+        row = row_of(place(trading_account, not_after=soon(250)))
         until(lambda: held(sandbox, trading_account))
         desk.kill()
 

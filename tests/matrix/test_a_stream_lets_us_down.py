@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 
 from accounts.models import AccountState
+from opitios.broker.alpaca.transport import TransportTimers
 from opitios.core import database
 from opitios.core.config import Timers
 from tests.broker.loopback import LoopbackBroker, answering, http
@@ -122,18 +123,25 @@ def test_c14_while_the_stream_is_down_fills_are_found_and_afterwards_they_add_up
 
 
 def test_c15_a_fill_told_before_the_posts_own_answer_stays(
-    sandbox: SandboxProcess, trading_account: str, desk: RunningDesk
+    sandbox: SandboxProcess, db: None
 ) -> None:
-    sandbox.fault("delay", account=trading_account, route="POST /v2/orders", when="after", ms=500)
+    sandbox.clear_faults()
+    with Proxy(("127.0.0.1", sandbox.port)) as way:
+        account_id = open_account(url=f"http://127.0.0.1:{way.port}")
+        # Patient: the answer is kept back for as long as the test wants.
+        with running_desk(account_id, calls=TransportTimers(submit=60.0)) as desk:
+            way.keep_back_the_answer_to(b"POST /v2/orders")
+            row = row_of(place(account_id))
 
-    row = row_of(place(trading_account))
+            # Its attempt is still under way: the answer says `pending_new`, and is old news.
+            filled = desk.wait_for(row, "filled")
+            assert [each["outcome"] for each in detail_of(filled)["attempts"]] == [None]
+            way.let_go()
+            [attempt] = until(lambda: [a for a in detail_of(row)["attempts"] if a["outcome"]])
 
-    # Its attempt is still under way: the broker's answer says `pending_new`, and is old news.
-    filled = desk.wait_for(row, "filled")
-    assert [each["outcome"] for each in detail_of(filled)["attempts"]] == [None]
-    [attempt] = until(lambda: [a for a in detail_of(row)["attempts"] if a["outcome"]])
     assert attempt["outcome"] == "accepted"
     assert_whole(row)
+    assert kinds(account_id).count("order.filled") + kinds(account_id).count("order.fill") == 1
 
 
 def test_c16_events_that_came_while_the_database_was_away_are_made_up_for(

@@ -11,10 +11,14 @@ from threading import Barrier
 import pytest
 import requests
 
+from opitios.core import clock
 from tests.api.calls import GOOD
 from tests.matrix.nodes import Caller, Web, running
-from tests.support.orders import kinds
+from tests.support.orders import kinds, soon
+from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
+from tests.trading.desks import running_desk
+from tests.trading.test_desk_sends import held
 from trading import queries
 
 pytestmark = [pytest.mark.django_db, pytest.mark.journeys]
@@ -38,16 +42,16 @@ def webs(
 
 @pytest.fixture
 def caller(account: str, webs: tuple[Web, Web]) -> Caller:
-    """A client both servers know."""
-    made = Caller(account)
+    """A client of an account whose broker nobody is."""
+    return known_to(account, webs)
+
+
+def known_to(account_id: str, webs: tuple[Web, Web]) -> Caller:
+    """A client of an account that both servers know."""
+    made = Caller(account_id)
     for web in webs:
         until(lambda web=web: made.is_known_to(web))  # type: ignore[misc]
     return made
-
-
-def orders_of(account_id: str) -> int:
-    """How many orders the account has."""
-    return len(queries.orders_where("account_id = %s", (account_id,)))
 
 
 @pytest.mark.parametrize("part", ["half the head", "the head", "half the body"])
@@ -79,24 +83,36 @@ def test_c00_a_client_cut_off_while_it_writes_has_placed_nothing(
     ("failpoint", "stored"), [("accept-before", 0), ("accept-after", 1)], ids=["c01", "c02"]
 )
 def test_c01_c02_a_web_server_killed_around_its_commit_leaves_one_order(
-    caller: Caller,
+    sandbox: SandboxProcess,
+    trading_account: str,
     webs: tuple[Web, Web],
     tmp_path: Path,
     failpoint: str,
     stored: int,
 ) -> None:
+    caller = known_to(trading_account, webs)
+    body = {**GOOD, "not_after": clock.rfc3339(soon(250))}
     mortal = Web(tmp_path, OPITIOS_FAILPOINTS=f"{failpoint}=1")
     with running(mortal):
         mortal.wait_until_ready()
 
         with pytest.raises(requests.ConnectionError):
-            caller.place(mortal, "k", GOOD)
+            caller.place(mortal, "k", body)
 
-    assert orders_of(caller.account_id) == stored
-    retried = caller.place(webs[0], "k", GOOD)
+    before = queries.orders_where("account_id = %s", (trading_account,))
+    assert len(before) == stored
+    retried = caller.place(webs[0], "k", body)
     assert retried.status_code == 202
     assert retried.headers.get("Idempotent-Replayed") == ("true" if stored else None)
-    assert kinds(caller.account_id) == ["order.queued"]
+    [row] = queries.orders_where("account_id = %s", (trading_account,))
+    assert retried.json()["id"] == str(row["id"])
+    assert before in ([], [row])
+    # It is sent, and nothing beside it.
+    with running_desk(trading_account) as desk:
+        desk.wait_for(row, "filled")
+    assert [each["client_order_id"] for each in held(sandbox, trading_account)] == [
+        row["client_order_id"]
+    ]
 
 
 @pytest.mark.races
@@ -106,7 +122,7 @@ def test_c31_one_key_at_two_servers_fifty_times_at_once_is_one_order(
     together = Barrier(50)
 
     def call(number: int) -> requests.Response:
-        together.wait(10)
+        together.wait(60)
         return caller.place(webs[number % 2], "k", GOOD)
 
     with ThreadPoolExecutor(50) as threads:

@@ -2,13 +2,17 @@
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from accounts import reloading
 from accounts.pool import get_pool
 from marketdata import api as marketdata_api
 from marketdata.quotes import Quotes
 from marketdata.routing import Router
+from opitios.core.config import get_config
+from tests.accounts.rosters import entry, roster, write
 from tests.api.calls import GOOD, Api, new_key, read
 from tests.openapi.document import Document
 from tests.support.accounts import lease, token
@@ -16,6 +20,7 @@ from tests.support.orders import CAUSE, fill, place, report, row_of
 from tests.support.sandbox_process import SandboxProcess
 from trading import executions
 from trading.orders import Accepted
+from trading.writes import Ended
 
 pytestmark = pytest.mark.django_db
 
@@ -28,9 +33,8 @@ def filled(api: Api) -> Accepted:
     claimed = executions.claim(row_of(accepted), owner="d", process="desk-1")
     assert claimed is not None
     row = claimed.row
-    answer = {"http_status": 200, "request_id": "8f1c", "event_id": None, "raw_sha256": "ab"}
     executions.report(row["id"], report(row, "new"), CAUSE)
-    executions.attempt_ended(row["id"], 1, outcome="accepted", ms=21.9, answer=answer)
+    executions.attempt_ended(row["id"], Ended(1, "accepted", 21.9, 200, "8f1c"))
     told = report(row, "filled", second=2.0, filled_qty="10", filled_avg_price="187.21",
                   event="fill", execution=fill("b5e2", 10, "187.21"))  # fmt: skip
     executions.report(row["id"], told, CAUSE)
@@ -50,11 +54,13 @@ def reads(api: Api, order_id: object) -> Iterator[str]:
     """Every path that is read."""
     yield from ("/", "/health/live", "/health/ready", "/api/v1/health", "/api/v1/pool")
     yield from ("/api/v1/pool?limit=1", "/api/v1/stocks/quote/AAPL")
+    yield from ("/api/v1/token", "/api/v1/accounts", "/api/v1/accounts?state=warming&limit=1")
     account = f"/api/v1/accounts/{api.account}"
     yield from (f"{account}/{name}" for name in (
         "account", "positions", "positions/AAPL", "journal", "journal?limit=1", "fills", "orders",
         "orders?status=all&limit=1", f"orders/{order_id}", f"orders/{order_id}/events",
-        "reconciliation",
+        "reconciliation", "account/configurations", "portfolio/history",
+        "portfolio/history?period=1D&cashflow_types=ALL", "activities", "activities?limit=1",
     ))  # fmt: skip
     coid = read(api.get(f"/{order_id}"))["client_order_id"]
     yield f"{account}/orders:by_client_order_id?client_order_id={coid}"
@@ -67,6 +73,21 @@ def read_everything(api: Api, order_id: object, document: Document) -> None:
 
         assert answer.status_code == 200, (path, answer.content)
         document.hold("GET", path, answer)
+
+
+@pytest.fixture
+def account_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the installation have an account file."""
+    path = write(tmp_path, roster(entry("openapi")))
+    config = get_config().model_copy(update={"accounts_file": path})
+    monkeypatch.setattr(reloading, "get_config", lambda: config)
+
+
+def reload(api: Api, document: Document) -> None:
+    """Hold what a reload would do against the document; it does nothing."""
+    path, admin = "/api/v1/accounts/reload", token(None, permissions=["admin"])
+    answer = api.call("POST", path, {"dry_run": True}, Authorization=f"Bearer {admin}")
+    document.hold("POST", path, answer)
 
 
 def place_and_cancel(api: Api, document: Document) -> None:
@@ -85,11 +106,12 @@ def place_and_cancel(api: Api, document: Document) -> None:
 
 
 def test_every_operation_answers_every_success_it_tells_of(
-    api: Api, filled: Accepted, quoted: None
+    api: Api, filled: Accepted, quoted: None, account_file: None
 ) -> None:
     document = Document()
 
     read_everything(api, filled.order_id, document)
+    reload(api, document)
     place_and_cancel(api, document)
 
     told = {

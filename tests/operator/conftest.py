@@ -56,6 +56,14 @@ class Run:
         return self.process.wait(timeout=PATIENCE)
 
 
+@pytest.fixture(autouse=True)
+def hears_ctrl_c() -> Iterator[None]:
+    """Let what a test starts hear Ctrl-C: a script's background job hands on that it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def program(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Describe a Python program by its source."""

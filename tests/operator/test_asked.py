@@ -16,6 +16,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         8091,
         8092,
     )
+    assert asked.desks == 1
     assert (asked.database_url, asked.database_owner_url, asked.redis_url) == (None, None, None)
 
 
@@ -24,10 +25,12 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     [
         ("ACCOUNTS", "0"),
         ("ACCOUNTS", "-1"),
-        ("ACCOUNTS", "201"),
+        ("ACCOUNTS", "1001"),
         ("ACCOUNTS", "ten"),
         ("ACCOUNTS", "1_0"),
         ("ACCOUNTS", "１０"),
+        ("DESKS", "0"),
+        ("DESKS", "5"),
         ("API_PORT", "65536"),
         ("WS_PORT", "0"),
         ("SANDBOX_PORT", "8092.0"),

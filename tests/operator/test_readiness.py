@@ -4,13 +4,19 @@ from typing import Any
 
 import pytest
 
-from opitios.management.readiness import Expected, judge
+from opitios.management.readiness import Expected, Glance, judge
 
 EXPECTED = Expected(accounts=3, trading=frozenset({"account_001", "account_002"}), web_workers=1)
 
 
-def row(account_id: str, state: str = "ready", stream: str | None = "listening") -> dict[str, Any]:
-    return {"account_id": account_id, "state": state, "stream": stream and {"state": stream}}
+def row(
+    account_id: str,
+    state: str = "ready",
+    stream: str | None = "listening",
+    owner: str | None = "desk-1",
+) -> dict[str, Any]:
+    told = stream and {"state": stream, "owner": owner}
+    return {"account_id": account_id, "state": state, "stream": told}
 
 
 def pool(*rows: dict[str, Any], web: int = 3) -> dict[str, Any]:
@@ -18,7 +24,7 @@ def pool(*rows: dict[str, Any], web: int = 3) -> dict[str, Any]:
     return {"accounts": list(rows), "processes": processes}
 
 
-GOOD = (row("account_001"), row("account_002"), row("master", stream=None))
+GOOD = (row("account_001"), row("account_002"), row("master", stream="connecting"))
 
 
 def test_all_warm_and_listening_is_ready() -> None:
@@ -34,6 +40,7 @@ def test_all_warm_and_listening_is_ready() -> None:
         pool(row("account_001", state="quarantined"), *GOOD[1:]),
         pool(row("account_001", stream="connecting"), *GOOD[1:]),
         pool(row("account_001", stream=None), *GOOD[1:]),
+        pool(*(row(each["account_id"], owner=None) for each in GOOD)),
         pool(*GOOD, web=2),
         {**pool(*GOOD), "processes": [{"name": "desk-1", "warm": 3}]},
     ],
@@ -44,6 +51,7 @@ def test_all_warm_and_listening_is_ready() -> None:
         "a key is refused",
         "a socket connects",
         "an account has no socket",
+        "no desk owns anything",
         "web holds fewer clients",
         "no web process",
     ],
@@ -67,3 +75,38 @@ def test_what_is_missing_is_said_in_numbers() -> None:
     assert str(found) == (
         "3 of 3 accounts warm, 1 of 2 trade sockets listening, 0 of 1 web workers warm"
     )
+
+
+@pytest.mark.parametrize(
+    ("owners", "ready"),
+    [
+        (("desk-1", "desk-1", "desk-1", "desk-1"), False),
+        (("desk-1", "desk-1", "desk-1", "desk-2"), False),
+        (("desk-1", "desk-1", "desk-2", None), False),
+        (("desk-1", "desk-1", "desk-2", "desk-2"), True),
+    ],
+    ids=["one has all", "one has more", "one is nobody's", "shared"],
+)
+def test_two_desks_are_ready_when_they_share_evenly(
+    owners: tuple[str | None, ...], *, ready: bool
+) -> None:
+    names = [f"account_{number:03d}" for number in range(1, 5)]
+    rows = [row(name, owner=owner) for name, owner in zip(names, owners, strict=True)]
+    expected = Expected(accounts=4, trading=frozenset(names), web_workers=1, desks=2)
+
+    found = judge(pool(*rows, web=4), expected)
+
+    assert found.is_ready is ready
+    assert "of 2 desks at work, " in str(found)
+
+
+def test_a_glance_reads_the_sums_alone() -> None:
+    processes = [
+        {"name": "desk-1", "streams": 3},
+        {"name": "desk-2", "streams": 2},
+        {"name": "web"},
+    ]
+    glance = Glance.of({"summary": {"ready": 4, "accounts": 6}, "processes": processes})
+
+    assert glance.ready == 4
+    assert str(glance) == "4 of 6 accounts warm, 5 trade sockets"

@@ -43,6 +43,16 @@ def test_web_starts_last_and_so_stops_first(stack: Stack) -> None:
     assert [program.name for program in stack.gateway()] == ["desk-1", "stream-1", "web-1"]
 
 
+def test_as_many_desks_are_started_as_were_asked_for(tmp_path: Path) -> None:
+    stack = stack_of(tmp_path, {"DESKS": "3"})
+
+    desks = [program for program in stack.gateway() if "desk" in program.argv]
+
+    names = [f"desk-{number}" for number in (1, 2, 3)]
+    assert [program.name for program in desks] == names
+    assert [program.environment["OPITIOS_PROCESS"] for program in desks] == names
+
+
 def test_the_retry_path_knows_its_roles(stack: Stack) -> None:
     told = {program.name: program.environment for program in stack.retry_path()}
 

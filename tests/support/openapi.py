@@ -70,3 +70,8 @@ def check_schema(name: str, schema: str, body: object) -> None:
 def properties(name: str, schema: str) -> frozenset[str]:
     """The property names of a component schema."""
     return frozenset(_spec(name)["components"]["schemas"][schema]["properties"])
+
+
+def enumeration(name: str, schema: str) -> frozenset[str]:
+    """The words of a component schema that is a closed list."""
+    return frozenset(_spec(name)["components"]["schemas"][schema]["enum"])

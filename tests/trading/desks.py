@@ -23,7 +23,7 @@ class RunningDesk:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
 
-    def wait_for(self, order: Any, *statuses: str, seconds: float = 8.0) -> dict[str, Any]:
+    def wait_for(self, order: Any, *statuses: str, seconds: float = 15.0) -> dict[str, Any]:
         """Wait until an order has one of these statuses; its row."""
 
         def look() -> dict[str, Any] | None:
@@ -36,10 +36,12 @@ class RunningDesk:
 
 
 @contextmanager
-def running_desk(*accounts: str, config: Config | None = None) -> Iterator[RunningDesk]:
+def running_desk(
+    *accounts: str, config: Config | None = None, calls: TransportTimers = CALLS
+) -> Iterator[RunningDesk]:
     """Run a desk that owns exactly these accounts; everybody else's rest meanwhile."""
     with only(*accounts):
-        yield from _running(accounts, config or get_config())
+        yield from _running(accounts, config or get_config(), calls)
 
 
 @contextmanager
@@ -54,16 +56,18 @@ def only(*accounts: str) -> Iterator[None]:
         Account.objects.filter(account_id__in=resting).update(enabled=True)
 
 
-def _running(accounts: tuple[str, ...], config: Config) -> Iterator[RunningDesk]:
+def _running(
+    accounts: tuple[str, ...], config: Config, calls: TransportTimers
+) -> Iterator[RunningDesk]:
     pool = Pool(config)
-    pool._transport = Transport(timers=CALLS)
+    pool._transport = Transport(timers=calls)
     pool.refresh()
     desk = Desk(config, pool)
     thread = threading.Thread(target=desk.run, name="desk")
     thread.start()
     try:
-        until(lambda: desk.leased >= set(accounts))
-        until(lambda: all_listen(*accounts))
+        until(lambda: desk.leased >= set(accounts), seconds=30)
+        until(lambda: all_listen(*accounts), seconds=30)
         yield RunningDesk(desk)
     finally:
         desk.stop()

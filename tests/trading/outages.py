@@ -9,6 +9,7 @@ from django.db import connection
 
 from opitios.core import bus
 from opitios.core.config import get_config
+from opitios.core.database import settings_from_url
 from tests.support.proxy import Proxy
 
 
@@ -24,6 +25,15 @@ def proxied_postgres() -> Iterator[Proxy]:
             yield proxy
         finally:
             _move(wrapper, direct)
+
+
+@contextmanager
+def proxied_url(url: str) -> Iterator[tuple[Proxy, str]]:
+    """A proxy in front of a Postgres, and the URL that leads through it: for another process."""
+    place = settings_from_url(url, pool_max=None)
+    with Proxy(_server(place["HOST"], int(place["PORT"] or 5432))) as proxy:
+        login = urlsplit(url).netloc.rpartition("@")[0]
+        yield proxy, f"postgresql://{login}@127.0.0.1:{proxy.port}/{place['NAME']}"
 
 
 def _server(host: str, port: int) -> tuple[str, int] | str:

@@ -11,7 +11,7 @@ from accounts.pool import get_pool
 from accounts.standings import Pressure
 from opitios.core.errors import Problem, Reason
 from tests.support.accounts import lease
-from tests.support.orders import CAUSE, asked, kinds, place, report, row_of
+from tests.support.orders import CAUSE, asked, command, kinds, place, report, row_of, soon
 from tests.trading.knowing import knowing_nothing
 from trading import executions, orders, queries, watch
 from trading.orders import Accepted
@@ -76,6 +76,21 @@ def test_a_replay_gets_the_answer_it_got_before(account: str, trouble: str) -> N
     assert (named_again.replayed, named_again.body) == (True, named.body)
     assert refused(account, str(uuid4())).status in {429, 503}
     assert kinds(account).count("order.queued") == 2
+
+
+def test_g5_a_replay_whose_deadline_has_passed_gets_the_answer_it_got_before(account: str) -> None:
+    wanted = {"account_id": account, "environment": "sandbox"}
+    timely, late = soon(0), soon(31)
+    mortal = command(not_after=soon(30))
+
+    first = orders.place_order(mortal, asked=asked("k", received_at=timely), **wanted)
+    again = orders.place_order(mortal, asked=asked("k", received_at=late), **wanted)
+
+    assert (again.replayed, again.body) == (True, first.body)
+    with pytest.raises(Problem) as caught:
+        orders.place_order(mortal, asked=asked("another", received_at=late), **wanted)
+    assert caught.value.reason is Reason.INVALID_ORDER
+    assert kinds(account) == ["order.queued"]
 
 
 def test_an_id_used_by_another_request_is_still_told_so(account: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.until import until
-from trading.carers import WORKERS, WORKERS_AN_ACCOUNT, Carers
+from trading.carers import FEWEST, MOST, WORKERS_AN_ACCOUNT, Carers, enough_workers
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_an_account_that_hangs_keeps_two_and_the_others_are_done(carers: Carers)
         started.release()
         gate.wait(10)
 
-    for number in range(WORKERS * 2):
+    for number in range(FEWEST * 2):
         carers.submit("slow", f"job {number}", hang)
     for number in range(20):
         carers.submit(f"quick-{number}", "check", lambda number=number: done.append(number))  # type: ignore[misc]
@@ -33,7 +33,7 @@ def test_an_account_that_hangs_keeps_two_and_the_others_are_done(carers: Carers)
     assert all(started.acquire(timeout=5) for _ in range(WORKERS_AN_ACCOUNT))
     assert not started.acquire(blocking=False)
     gate.set()
-    assert all(started.acquire(timeout=5) for _ in range(WORKERS * 2 - WORKERS_AN_ACCOUNT))
+    assert all(started.acquire(timeout=5) for _ in range(FEWEST * 2 - WORKERS_AN_ACCOUNT))
 
 
 def test_a_job_that_waits_already_is_not_asked_for_twice(carers: Carers) -> None:
@@ -75,3 +75,10 @@ def test_closed_carers_take_nothing_more(carers: Carers) -> None:
     carers.close()
 
     carers.submit("a", "check", lambda: pytest.fail("it ran"))
+
+
+@pytest.mark.parametrize(
+    ("accounts", "workers"), [(0, FEWEST), (100, FEWEST), (600, 10), (1000, MOST), (9000, MOST)]
+)
+def test_a_fleet_has_more_hands_than_a_few_accounts(accounts: int, workers: int) -> None:
+    assert enough_workers(accounts) == workers

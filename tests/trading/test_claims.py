@@ -10,9 +10,12 @@ import pytest
 from django.db import connection
 from psycopg.rows import TupleRow
 
+from accounts import custody
+from accounts.models import Account
 from opitios.core import clock
 from tests.support.accounts import lease
 from tests.support.orders import CAUSE, asked, entries, kinds, placed_row, row_of, soon
+from tests.support.until import until
 from trading import executions, orders
 from trading.executions import Claimed
 
@@ -104,6 +107,47 @@ def test_g3_an_order_past_its_deadline_is_not_claimed_by_the_database_s_clock(
 
     assert row["not_after"] > clock.now() + timedelta(minutes=30)
     assert_refused({**row_of(row)})
+
+
+def test_a_suspended_account_sends_nothing_until_it_is_resumed(row: dict[str, Any]) -> None:
+    custody.suspend(row["account_id"], actor=CAUSE.actor, reason="odd orders")
+    assert_refused(row)
+
+    custody.resume(row["account_id"], actor=CAUSE.actor, reason="looked at")
+    assert claim(row) is not None
+
+
+def test_an_account_that_left_the_roster_sends_nothing_more(row: dict[str, Any]) -> None:
+    Account.objects.filter(account_id=row["account_id"]).update(closing=True, enabled=False)
+
+    assert_refused(row)
+
+
+@pytest.mark.races
+def test_no_claim_commits_after_a_suspension_is_confirmed(account: str) -> None:
+    lease(account, "desk-1/a")
+    rows = [placed_row(account) for _ in range(24)]
+    together = Barrier(5)
+
+    def claim_all(mine: list[dict[str, Any]]) -> None:
+        together.wait(10)
+        for row in mine:
+            claim(row)
+        connection.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        claiming = [threads.submit(claim_all, rows[number::4]) for number in range(4)]
+        together.wait(10)
+        until(lambda: "order.submitting" in kinds(account))
+        custody.suspend(account, actor=CAUSE.actor, reason="odd orders")
+        confirmed = len(kinds(account))
+        for each in claiming:
+            each.result(30)
+
+    told = kinds(account)
+    assert "order.submitting" in told[:confirmed]
+    assert "order.submitting" not in told[told.index("account.suspended") :]
+    assert "order.submitting" not in told[confirmed:]
 
 
 def test_an_order_put_back_is_claimed_as_its_next_attempt(row: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from opitios.core.errors import Problem
 from tests.trading.test_order_fields import GOOD
-from trading.commands import OrderCommand, read_stock_order
+from trading.commands import OrderCommand, passed_deadline, read_stock_order
 
 NOW = datetime(2026, 11, 20, 14, 30, 0, 120331, tzinfo=UTC)
 
@@ -20,7 +20,7 @@ def read(not_after: Any, **changed: Any) -> OrderCommand:
 def slug(not_after: Any) -> str:
     """Why a deadline is refused."""
     with pytest.raises(Problem) as caught:
-        read(not_after)
+        raise passed_deadline(read(not_after), NOW) or AssertionError("it was taken")
     [error] = caught.value.errors
     assert error.field == "not_after"
     return error.reason
@@ -53,6 +53,7 @@ def test_a_deadline_is_an_instant_with_an_offset(text: str, instant: str) -> Non
     command = read(text)
 
     assert command.not_after == command.deadline(NOW) == datetime.fromisoformat(instant)
+    assert passed_deadline(command, NOW) is None
 
 
 @pytest.mark.parametrize(

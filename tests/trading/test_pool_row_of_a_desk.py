@@ -67,7 +67,7 @@ def test_an_account_nobody_owns_shows_no_breaker(db: None, sandbox: SandboxProce
 
     account, _ = shown(account_id)
 
-    assert (account["breaker"], account["in_flight"], account["state"]) == (None, None, "warming")
+    assert (account["breaker"], account["in_flight"], account["state"]) == (None, 0, "warming")
 
 
 def test_an_open_breaker_is_shown_at_once(db: None, sandbox: SandboxProcess) -> None:

@@ -17,7 +17,11 @@ from tests.trading.retry_path import START_SECONDS, WORKER, Program, retry_path
 from tests.trading.searches import at_broker, make_due, unknown
 from tests.trading.sending import Step
 
-pytestmark = [pytest.mark.django_db, pytest.mark.journeys, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.django_db, pytest.mark.journeys]
+
+NOT_SENT = "tasks are not sent"
+# However long Redis is away on a crowded machine: this worker does not end because of it.
+PATIENT = {"OPITIOS_TIMERS__CANARY": "60"}
 
 
 @pytest.fixture
@@ -33,18 +37,20 @@ def test_a_worker_resolves_what_is_unknown_and_again_after_redis_was_away(
     sandbox: SandboxProcess, step: Step, tmp_path: Path, redis: tuple[Proxy, str]
 ) -> None:
     proxy, url = redis
-    with retry_path(tmp_path, REDIS_URL=url) as (worker, beat):
+    with retry_path(tmp_path, REDIS_URL=url, **PATIENT) as (worker, beat):
         first = unknown(sandbox, step, arrived=True)
         until(lambda: row_of(first)["final"], seconds=20)
 
         proxy.vanish()
-        until(lambda: "tasks are not sent" in beat.said(), seconds=20)
+        until(lambda: NOT_SENT in beat.said(), seconds=20)
         proxy.come_back()
         second = unknown(sandbox, step, arrived=True)
         until(lambda: row_of(second)["final"], seconds=60)
+        until(lambda: "tasks are sent again" in beat.said(), seconds=20)
 
+        troubles = beat.said().count(NOT_SENT)
         proxy.hold()
-        until(lambda: beat.said().count("tasks are not sent") == 2, seconds=20)
+        until(lambda: beat.said().count(NOT_SENT) > troubles, seconds=20)
         third = unknown(sandbox, step, arrived=True)
         make_due(third)
         proxy.come_back()
@@ -64,7 +70,7 @@ def test_a_worker_that_hears_nothing_ends_to_be_started_again(db: None, tmp_path
     deaf = Program("worker", (*WORKER, "--queues", "another"), tmp_path / "deaf.log")
 
     try:
-        assert deaf.process.wait(START_SECONDS) == EXIT_CODE
+        assert deaf.process.wait(4 * START_SECONDS) == EXIT_CODE
     finally:
         deaf.stop()
 

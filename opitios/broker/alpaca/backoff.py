@@ -14,7 +14,7 @@ from opitios.broker.alpaca.drains import Overflow
 
 StreamState = Literal["connecting", "listening", "lost", "throttled", "unauthorized"]
 
-# The fleet for which `spread_seconds` is the time that all its handshakes take.
+# The fleet for which `StreamTimers.spread` is the time that all its handshakes take.
 _FLEET = 1000
 # A server that asks for more than this is asked again after it.
 _LONGEST_WAIT_SECONDS = 300.0
@@ -24,8 +24,8 @@ _LONGEST_WAIT_SECONDS = 300.0
 class StreamTimers:
     """Seconds. Production runs on the defaults; tests at a tenth.
 
-    `spread` is how long the first connects of a process, and the reconnects of a fleet of 1000
-    accounts, are spread over.
+    `spread` is how long the connects of 1000 accounts are spread over, the first ones and those
+    after a loss; of fewer accounts accordingly less.
     """
 
     open: float = 10.0
@@ -88,5 +88,5 @@ def pause_seconds(failures: int, timers: StreamTimers, dice: random.Random) -> f
 
 
 def crowd_seconds(down: int, timers: StreamTimers, dice: random.Random) -> float:
-    """Return an extra wait that grows with the number of accounts that are down together."""
+    """Return an extra wait that grows with the number of accounts that connect together."""
     return dice.uniform(0, timers.spread * min(1.0, down / _FLEET))

@@ -36,6 +36,12 @@ _EXACT = {
         "/v2/orders:by_client_order_id", lane=Lane.LOOK_UP
     ),
     ("GET", "/v2/account"): Route("/v2/account"),
+    ("GET", "/v2/account/configurations"): Route("/v2/account/configurations"),
+    # A month by the minute is about 2 MiB.
+    ("GET", "/v2/account/portfolio/history"): Route(
+        "/v2/account/portfolio/history", max_bytes=LIST_BYTES
+    ),
+    ("GET", "/v2/account/activities"): Route("/v2/account/activities", shape=list),
     ("GET", "/v2/clock"): Route("/v2/clock"),
     ("GET", "/v2/positions"): Route("/v2/positions", shape=list, max_bytes=LIST_BYTES),
     ("GET", "/v2/stocks/quotes/latest"): Route(

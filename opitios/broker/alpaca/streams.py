@@ -12,7 +12,7 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Never
 from urllib.parse import urlsplit
@@ -60,6 +60,15 @@ class _Connect(connect):
         return exc
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An account whose stream is to be open, its present keys and the address."""
+
+    account_id: str
+    credentials: Credentials = field(repr=False)
+    url: str
+
+
 @dataclass(slots=True)
 class _Line:
     """One account's stream, as long as it is wanted."""
@@ -69,6 +78,8 @@ class _Line:
     url: str
     state: StreamState = "connecting"
     failures: int = 0
+    # When its last message came, in epoch seconds.
+    heard_at: float | None = None
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
 
@@ -105,20 +116,36 @@ class TradeUpdates:
 
     def listen(self, account_id: str, credentials: Credentials, stream_url: str) -> None:
         """Keep this account's stream open from now on; a second call replaces keys and address."""
-        line = _Line(account_id, credentials, stream_url)
-        self._ask(self._begin(line))
+        self.listen_all([Wanted(account_id, credentials, stream_url)])
+
+    def listen_all(self, wanted: Collection[Wanted]) -> None:
+        """The same for many accounts: the more they are, the wider their connects spread."""
+        lines = [_Line(each.account_id, each.credentials, each.url) for each in wanted]
+        self._ask(self._begin_all(lines))
 
     def drop(self, account_id: str) -> None:
         """Close this account's stream and return when it is closed; another owner may connect."""
         self._ask(self._end(account_id))
 
+    def drop_all(self, account_ids: Collection[str]) -> None:
+        """Begin to close these accounts' streams, all at once.
+
+        Does not wait: a peer that answers no close would keep its caller for seconds.
+        """
+        asyncio.run_coroutine_threadsafe(self._end_all(list(account_ids)), self._loop)
+
     def states(self) -> dict[str, StreamState]:
         """Return each account's present state."""
         return {line.account_id: line.state for line in list(self._lines.values())}
 
+    def last_messages(self) -> dict[str, float]:
+        """When each account's last message came (epoch seconds), for those that had one."""
+        heard = ((line.account_id, line.heard_at) for line in list(self._lines.values()))
+        return {account_id: at for account_id, at in heard if at is not None}
+
     def stop(self) -> None:
         """Close every stream, then the loop and its thread. Only after `start`."""
-        self._ask(self._end_all())
+        self._ask(self._end_all(list(self._lines)))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -134,8 +161,11 @@ class TradeUpdates:
             raise RuntimeError("called from a callback: it would wait for itself")
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    async def _begin(self, line: _Line) -> None:
-        starts_in = self._dice.uniform(0, self._timers.spread)
+    async def _begin_all(self, lines: list[_Line]) -> None:
+        await asyncio.gather(*(self._begin(line, crowd=len(lines)) for line in lines))
+
+    async def _begin(self, line: _Line, crowd: int) -> None:
+        starts_in = crowd_seconds(crowd, self._timers, self._dice)
         while line.account_id in self._lines:
             await self._end(line.account_id)
             starts_in = 0.0
@@ -143,13 +173,19 @@ class TradeUpdates:
         line.task = asyncio.create_task(self._keep(line, starts_in))
 
     async def _end(self, account_id: str) -> None:
-        line = self._lines.pop(account_id, None)
-        if line is not None and line.task is not None:
+        line = self._lines.get(account_id)
+        if line is None or line.task is None:
+            return
+        # Twice would cut its closing handshake short.
+        if not line.task.cancelling():
             line.task.cancel()
-            await asyncio.wait({line.task})
+        await asyncio.wait({line.task})
+        # Closed: the broker takes the account's next connection.
+        if self._lines.get(account_id) is line:
+            del self._lines[account_id]
 
-    async def _end_all(self) -> None:
-        await asyncio.gather(*(self._end(account_id) for account_id in list(self._lines)))
+    async def _end_all(self, account_ids: list[str]) -> None:
+        await asyncio.gather(*(self._end(account_id) for account_id in account_ids))
 
     async def _keep(self, line: _Line, starts_in: float) -> None:
         await asyncio.sleep(starts_in)
@@ -193,7 +229,8 @@ class TradeUpdates:
             message = await socket.recv()
             raw = message.encode() if isinstance(message, str) else message
             self.counts["messages"] += 1
-            self._deliver(line.account_id, raw, time.time())
+            line.heard_at = time.time()
+            self._deliver(line.account_id, raw, line.heard_at)
 
     def _note(self, line: _Line, ending: Ending) -> None:
         was_listening = line.state == "listening"

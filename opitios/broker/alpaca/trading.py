@@ -57,6 +57,18 @@ class AlpacaTrading:
         """Read balances, buying power and status."""
         return self._read("/account")
 
+    def configurations(self) -> Answer:
+        """Read the account's settings."""
+        return self._read("/account/configurations")
+
+    def portfolio_history(self, **filters: Any) -> Answer:
+        """Read equity and profit over time."""
+        return self._read("/account/portfolio/history", filters)
+
+    def activities(self, **filters: Any) -> Answer:
+        """List what changed cash and positions; alpaca-py's client has no method for it."""
+        return self._read("/account/activities", filters)
+
     def positions(self) -> Answer:
         """List the open positions."""
         return self._read("/positions")

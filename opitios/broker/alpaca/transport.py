@@ -85,6 +85,11 @@ class Transport:
         made = WarmConnections(_opener(origin, self.ssl_context), self.timers)
         return self._origins.setdefault(origin, made)
 
+    @property
+    def idle(self) -> int:
+        """How many open connections wait for a call."""
+        return sum(stack.idle for stack in list(self._origins.values()))
+
     def close(self) -> None:
         """Close what is idle; connections in use are closed by their callers."""
         for stack in list(self._origins.values()):
@@ -116,6 +121,11 @@ class WarmConnections:
             else:
                 connection.close()
         return reply
+
+    @property
+    def idle(self) -> int:
+        """How many open connections wait for a call."""
+        return len(self._idle)
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -1,4 +1,4 @@
-"""`manage.py migrate`: as the owner role, then the grants of the application's role."""
+"""`manage.py migrate`: as the owner role, then the application's grants and the staff's groups."""
 
 from typing import Any
 
@@ -8,12 +8,16 @@ from django.core.management.commands.migrate import Command as DjangoMigrate
 from django.db import connections, transaction
 from psycopg import sql
 
+from accounts import roles
+
 # What the application may never do, whatever a bug asks for (design.md §3, law 2).
 READ_ONLY = ("accounts_journalentry", "accounts_journalhead", "django_migrations")
 NEVER_DELETED = (
     "accounts_account",
     "accounts_credential",
     "accounts_rosterversion",
+    "accounts_accountrevision",
+    "accounts_rotation",
     "trading_order",
     "trading_attempt",
     "trading_fill",
@@ -29,7 +33,7 @@ class Command(DjangoMigrate):
     """Migrates through DATABASE_OWNER_URL and grants the application exactly what it needs."""
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Migrate, then grant, both as the owner.
+        """Migrate, then grant, both as the owner; then make the groups of staff.
 
         Raises CommandError where DATABASE_OWNER_URL is missing: the application's own role may
         neither create tables nor own the journal.
@@ -39,6 +43,7 @@ class Command(DjangoMigrate):
         options["database"] = "owner"
         super().handle(*args, **options)
         grant_application_role(str(settings.DATABASES["default"]["USER"]))
+        roles.ensure()
 
 
 def grant_application_role(role: str) -> None:

@@ -35,8 +35,6 @@ class Command(BaseCommand):
         """Do it, and exit with its code."""
         os.umask(PRIVATE)
         console = Console(highlight=False)
-        if os.environ.get("ALPACA_API_KEY"):
-            console.print("ALPACA_API_KEY is not used: this version trades on its sandbox only.")
         try:
             code = act(options["action"], Operation(ROOT, console))
         except (BadSettingError, RunFolderError, HomeError, ServerError) as error:

@@ -15,6 +15,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Wait for the accounts, then work until a signal says stop."""
         from accounts.pool import get_pool  # noqa: PLC0415 - models load after apps do
+        from opitios.core import descriptors  # noqa: PLC0415
         from opitios.core.config import get_config  # noqa: PLC0415
         from trading.desk import Desk  # noqa: PLC0415
 
@@ -22,6 +23,10 @@ class Command(BaseCommand):
             raise SystemExit("Set OPITIOS_ROLE=desk: the pool starts with the process.")
         pool = get_pool()
         pool.wait_until_loaded()
+        try:
+            descriptors.make_room(len(list(pool.all())))
+        except descriptors.TooFewDescriptors as error:
+            raise SystemExit(str(error)) from error
         desk = Desk(get_config(), pool)
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: desk.stop())

@@ -1,0 +1,48 @@
+"""What an order costs the desk with 1000 accounts, compared with 100.
+
+Processor time of the desk for the same number of orders, in turns for all accounts of the fleet,
+while it holds everything it holds in production: leases, sockets, checks. The desk is started anew
+for each fleet, as its threads depend on the size.
+"""
+
+import os
+from pathlib import Path
+
+from benchmarks import desk_throughput
+from benchmarks.bench import Bench
+from benchmarks.rows import Row, at_most, compared
+from opitios.management.stack import account_ids
+
+SMALL, LARGE = 100, 1000
+# The row "cost per order at 1000 accounts vs 100" of the budgets.
+WANTED_RATIO = 1.2
+
+
+def run(bench: Bench) -> list[Row]:
+    """Measure both fleets in turns. Raises BenchError."""
+    bench.start_desk()
+    template = desk_throughput.template_of(bench)
+    pairs = []
+    for number in range(min(bench.effort.rounds, 3)):
+        bench.tell(f"fleet_cost: round {number + 1}")
+        small = _microseconds(bench, template, SMALL)
+        pairs.append((_microseconds(bench, template, LARGE), small))
+    name = "order_cost_at_1000_accounts"
+    return [compared(name=name, unit="us", pairs=pairs, budget=at_most(WANTED_RATIO))]
+
+
+def _microseconds(bench: Bench, template: str, accounts: int) -> float:
+    """The desk's processor time for an order, with so many accounts."""
+    bench.import_fleet(accounts)
+    bench.restart_desk(accounts)
+    desk_throughput.pin(bench)
+    orders = desk_throughput.orders_of(bench)
+    before = _cpu_seconds(bench.pid_of("desk-1"))
+    desk_throughput.orders_a_second(bench, template, account_ids(accounts), orders)
+    return (_cpu_seconds(bench.pid_of("desk-1")) - before) / orders * 1e6
+
+
+def _cpu_seconds(pid: int) -> float:
+    # proc(5): the 14th and 15th field; the name before them may hold anything.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,90 @@
+"""Two desks and a fleet: shared evenly, taken over from the dead, handed over by the living.
+
+Issue 4: a killed desk's accounts trade again within 5 s, and nothing is lost (G1, G2, C04).
+"""
+
+from pathlib import Path
+from signal import SIGKILL
+
+import pytest
+
+from opitios.core import clock
+from tests.fleet.fleet import READY_SECONDS, TRADES_AGAIN_SECONDS, assert_each_once, fleet_at
+from tests.support.orders import row_of
+from tests.support.sandbox_process import SandboxProcess
+from tests.support.until import until
+from trading import queries
+
+pytestmark = [pytest.mark.django_db, pytest.mark.journeys]
+
+# So long that nothing in a test can come from a lease that ran out.
+FOR_EVER = {"OPITIOS_TIMERS__LEASE_VALID": "600"}
+
+
+def test_a_killed_desks_accounts_trade_again_and_nothing_is_lost(
+    sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    with fleet_at(sandbox, tmp_path) as fleet:
+        stays, dies = fleet.start_desk(), fleet.start_desk()
+        fleet.wait_until_ready(stays, dies)
+        orphans = fleet.owned_by(dies)
+        before = fleet.place_everywhere(fleet.accounts)
+
+        dies.kill()
+        killed_at = clock.monotonic()
+        after = fleet.place_everywhere(orphans)
+        sent = [order["id"] for order in after]
+        until(lambda: _all_were_sent(sent), seconds=TRADES_AGAIN_SECONDS)
+        took = clock.monotonic() - killed_at
+
+        assert dies.ended() == -SIGKILL
+        assert took <= TRADES_AGAIN_SECONDS
+        assert fleet.owned_by(stays) == sorted(fleet.accounts)
+        fleet.wait_until_final([*before, *after], seconds=READY_SECONDS)
+        assert {row_of(order)["status"] for order in [*before, *after]} == {"filled"}
+        assert_each_once(sandbox, [*before, *after])
+
+
+def test_a_desk_that_joins_gets_its_share_and_disturbs_no_order_in_flight(
+    sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    with fleet_at(sandbox, tmp_path) as fleet:
+        first = fleet.start_desk(**FOR_EVER)
+        fleet.wait_until_ready(first)
+        sandbox.fault("delay", route="POST /v2/orders", ms=4000, times=0, account="*")
+        flying = fleet.place_everywhere(fleet.accounts)
+        until(lambda: _all_were_sent([order["id"] for order in flying[:4]]), seconds=READY_SECONDS)
+
+        second = fleet.start_desk(**FOR_EVER)
+        until(lambda: fleet.is_shared_by(first, second), seconds=READY_SECONDS)
+        sandbox.clear_faults()
+        later = fleet.place_everywhere(fleet.accounts)
+
+        fleet.wait_until_final([*flying, *later], seconds=READY_SECONDS)
+        rows = [row_of(order) for order in [*flying, *later]]
+        assert {(row["status"], row["attempts"]) for row in rows} == {("filled", 1)}
+        assert_each_once(sandbox, [*flying, *later])
+        fleet.wait_until_ready(first, second)
+
+
+def test_a_desk_that_is_told_to_end_hands_its_accounts_over(
+    sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    with fleet_at(sandbox, tmp_path) as fleet:
+        stays, ends = fleet.start_desk(**FOR_EVER), fleet.start_desk(**FOR_EVER)
+        fleet.wait_until_ready(stays, ends)
+        left = fleet.owned_by(ends)
+
+        ends.ask_to_end()
+        orders = fleet.place_everywhere(left)
+
+        assert ends.ended() == 0
+        fleet.wait_until_final(orders, seconds=READY_SECONDS)
+        assert {row_of(order)["status"] for order in orders} == {"filled"}
+        assert_each_once(sandbox, orders)
+        fleet.wait_until_ready(stays)
+
+
+def _all_were_sent(order_ids: list[str]) -> bool:
+    waiting = queries.orders_where("status = 'queued' AND id = ANY(%s::uuid[])", (order_ids,))
+    return not waiting
