@@ -125,7 +125,7 @@ class AccountAdmin(
             {
                 "fields": (
                     ("account_id", "account_type", "environment_badge"),
-                    ("priority", "max_connections", "enabled"),
+                    ("priority", "data_plan", "max_connections", "enabled"),
                     ("url", "roster_version", "changed"),
                 )
             },

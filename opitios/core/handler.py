@@ -1,6 +1,6 @@
 """The WSGI application: Django's handler without the steps that an API call does not need.
 
-What was left out, and what each step cost an order, is in docs/adr/0012.
+What was left out, and what each step cost an order: docs/adr/0012.
 """
 
 from functools import lru_cache

@@ -52,5 +52,6 @@ def sentence(state: str) -> str:
         )
     return (
         f"{ACCOUNT}: paper-api.alpaca.markets does not answer from here. It is tried again and"
-        " again; behind a proxy, set HTTPS_PROXY. Until then its orders lapse; the sandbox works."
+        " again; behind a proxy, set HTTPS_PROXY. Its orders are refused or lapse until then; the"
+        " sandbox works."
     )

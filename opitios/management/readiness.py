@@ -52,7 +52,8 @@ class Readiness:
     def is_shared(self) -> bool:
         """Whether every account has a desk, all desks have some, and none more than its share."""
         expected = self.expected
-        share = -(-expected.accounts // expected.desks)
+        # Those that do not count (the operator's own) have a desk like the others.
+        share = -(-max(expected.accounts, sum(self.shares)) // expected.desks)
         are_owned = sum(self.shares) >= expected.accounts
         return are_owned and len(self.shares) >= expected.desks and max(self.shares) <= share
 

@@ -119,12 +119,16 @@ def test_what_became_of_it_is_one_sentence(answer: dict[str, Any], state: str, s
     assert says in paper.sentence(found)
 
 
-def test_a_run_is_ready_without_it() -> None:
-    expected = Expected(accounts=1, trading=frozenset(), web_workers=0)
+@pytest.mark.parametrize("state", ["warming", "ready"])
+def test_a_run_is_ready_without_it_and_not_by_it(state: str) -> None:
+    expected = Expected(accounts=2, trading=frozenset(), web_workers=0, desks=1)
+    answer = pool(state)
+    answer["accounts"][0]["stream"] = {"state": "lost", "owner": "desk-1"}
+    owned = {"stream": {"state": "listening", "owner": "desk-1"}, "state": "ready"}
+    others = [{"account_id": each, **owned} for each in ("account_001", "master")]
 
-    found = judge({**pool("ready", "2026-11-21T12:00:01.000000Z")}, expected)
-
-    assert found.ready == 0
+    assert judge({**answer, "accounts": answer["accounts"] + others}, expected).is_ready
+    assert not judge({**answer, "accounts": answer["accounts"] + others[:1]}, expected).is_ready
 
 
 def test_the_sentence_stands_by_itself_and_nothing_is_printed_without_one() -> None:

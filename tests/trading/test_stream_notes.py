@@ -1,5 +1,7 @@
 """States of streams are stored together, for the accounts a desk owns, and none is lost."""
 
+from unittest.mock import Mock
+
 import pytest
 from django.db import DatabaseError
 
@@ -26,15 +28,14 @@ def test_the_newest_state_of_each_account_is_stored_in_one_statement(
         lease(account_id, "desk-a")
         notes.tell(account_id, "connecting")
         notes.tell(account_id, "listening")
-    statements: list[str] = []
-    ask = database.rows
-    monkeypatch.setattr(database, "rows", lambda *sql: statements.append(sql[0]) or ask(*sql))
+    asked = Mock(wraps=database.rows)
+    monkeypatch.setattr(database, "rows", asked)
 
     notes.write(set(accounts))
     notes.write(set(accounts))
 
     assert states(accounts) == ["listening"] * 3
-    assert len(statements) == 1
+    assert asked.call_count == 1
 
 
 def test_what_another_desk_owns_is_left_to_it() -> None:
