@@ -197,7 +197,7 @@ class Bench:
             web_workers=1,
         )
         try:
-            pool = self.gateway.get(readiness.POOL).body
+            pool = readiness.read_pool(self.gateway).body
         except NoAnswerError:
             pool = {}
         return readiness.judge({"accounts": [], "processes": [], **pool}, expected)

@@ -5,11 +5,25 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from opitios.management.gateway import Answer, Gateway
+
 from opitios.management import paper
 
-# All accounts in one answer; and their number by state, which costs little.
-POOL = "/api/v1/pool"
-SUMMARY = f"{POOL}?limit=1"
+# Accounts in as few answers as can be; and their number by state, which costs little.
+POOL = "/api/v1/pool?limit=500"
+SUMMARY = "/api/v1/pool?limit=1"
+
+
+def read_pool(gateway: Gateway) -> Answer:
+    """Ask for all accounts of the pool, page after page. Raises NoAnswerError."""
+    answer = whole = gateway.get(POOL)
+    while token := answer.body.get("next_page_token"):
+        answer = gateway.get(f"{POOL}&page_token={token}")
+        if "accounts" not in answer.body:
+            return answer
+        accounts = [*whole.body["accounts"], *answer.body["accounts"]]
+        whole = Answer(whole.status, whole.body | {"accounts": accounts})
+    return whole
 
 
 @dataclass(frozen=True, slots=True)

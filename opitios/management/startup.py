@@ -161,7 +161,7 @@ def look(stack: Stack, token: str) -> tuple[str, bool]:
         # Every account, twice a second, would take from web what the warm-up needs.
         return str(said), False
     try:
-        pool = Gateway(stack.addresses.api_url, token).get(readiness.POOL).body
+        pool = readiness.read_pool(Gateway(stack.addresses.api_url, token)).body
     except NoAnswerError:
         return "the gateway does not answer", False
     found = readiness.judge(pool, expected(stack))

@@ -60,7 +60,8 @@ def pool(patient: Patient) -> Finding:
     if not handout:
         return Finding("pool", Level.NOTE, "the run is not ready yet", "make logs S=supervisor")
     try:
-        answer = Gateway(handout["API_URL"], handout["TOKEN_ADMIN"]).get(readiness.POOL)
+        gateway = Gateway(handout["API_URL"], handout["TOKEN_ADMIN"])
+        answer = readiness.read_pool(gateway)
     except NoAnswerError as error:
         return Finding("pool", Level.WRONG, str(error), "make logs S=web")
     if "accounts" not in answer.body:
