@@ -5,9 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from opitios.management.gateway import Answer, Gateway
-
 from opitios.management import paper
+from opitios.management.gateway import Answer, Gateway
 
 # Accounts in as few answers as can be; and their number by state, which costs little.
 POOL = "/api/v1/pool?limit=500"

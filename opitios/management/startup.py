@@ -194,7 +194,7 @@ def told_of_paper(stack: Stack, supervisor: Supervisor, token: str) -> str:
     def is_settled() -> bool:
         # A gateway that is busy is asked again.
         with suppress(NoAnswerError):
-            answer = Gateway(stack.addresses.api_url, token).get(readiness.POOL)
+            answer = readiness.read_pool(Gateway(stack.addresses.api_url, token))
             if answer.status == 200:  # noqa: PLR2004 - HTTP's own number
                 seen[0] = paper.state_in(answer.body)
         return paper.is_settled(seen[0])
