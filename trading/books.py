@@ -42,6 +42,14 @@ def _queue(book: _Book, row: Row) -> None:
         book.waiting = OrderedDict(sorted(book.waiting.items(), key=_place))
 
 
+def _next(book: _Book) -> Row | None:
+    """The oldest that waits, if it may go beside what is under way: four at once, one a symbol."""
+    row = next(iter(book.waiting.values()), None)
+    if row is None or len(book.flying) >= SUBMITS_AT_ONCE:
+        return None
+    return None if row["symbol"] in book.flying.values() else row
+
+
 class Books:
     """The waiting orders of every account of this desk. Safe to use from any thread."""
 
@@ -71,10 +79,8 @@ class Books:
         """
         with self._lock:
             book = self._books.get(account_id)
-            if book is None or not book.waiting or now < book.hold_until:
-                return None
-            row = next(iter(book.waiting.values()))
-            if len(book.flying) >= SUBMITS_AT_ONCE or row["symbol"] in book.flying.values():
+            row = None if book is None or now < book.hold_until else _next(book)
+            if book is None or row is None:
                 return None
             seconds = admit()
             if seconds > 0:
@@ -85,7 +91,7 @@ class Books:
             return row
 
     def landed(self, row: Row, again: Row | None = None) -> bool:
-        """Say that a taken order has its outcome; True if the account has more waiting.
+        """Say that a taken order has its outcome; True if another of the account may go now.
 
         again: the order as it is now, where it waits once more; nothing overtakes it meanwhile.
         """
@@ -94,7 +100,7 @@ class Books:
             book.flying.pop(row["id"], None)
             if again is not None:
                 _queue(book, again)
-            return bool(book.waiting)
+            return _next(book) is not None
 
     def hold(self, account_id: str, until: float) -> None:
         """Send nothing of this account before `until` (monotonic seconds)."""
@@ -192,10 +198,16 @@ class Books:
             return [] if book is None else [*book.waiting, *book.flying]
 
     def with_work(self, now: float | None = None) -> list[str]:
-        """The accounts in which something waits, at `now` without those on hold."""
+        """The accounts in which an order may go; at `now` without those on hold."""
         with self._lock:
             return [
                 account_id
                 for account_id, book in self._books.items()
-                if book.waiting and (now is None or now >= book.hold_until)
+                if _next(book) is not None and (now is None or now >= book.hold_until)
             ]
+
+    def may_go_on(self, account_id: str) -> bool:
+        """Whether another order of the account may go beside those under way."""
+        with self._lock:
+            book = self._books.get(account_id)
+            return book is not None and _next(book) is not None

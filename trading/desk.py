@@ -307,7 +307,8 @@ class Desk:
         went = False
         try:
             # While this one is under way, another of the account may go (four at once).
-            self._send_soon(account_id)
+            if self.books.may_go_on(account_id):
+                self._send_soon(account_id)
             went = self._sender.send(row, account)
         finally:
             account.guard.withdraw()

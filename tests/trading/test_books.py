@@ -99,7 +99,10 @@ def test_accounts_do_not_wait_for_each_other(books: Books) -> None:
     taken(books)
 
     assert taken(books, "b") == [9]
-    assert sorted(books.with_work()) == ["a"]
+    assert books.with_work() == []
+    assert books.landed(row(1))
+    assert books.with_work() == ["a"]
+    assert (books.may_go_on("a"), books.may_go_on("b")) == (True, False)
 
 
 def test_a_lost_account_is_forgotten_but_for_what_is_under_way(books: Books) -> None:
