@@ -7,6 +7,7 @@ back between tests (the journal refuses it): a test uses account ids of its own.
 import os
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import django
 import psycopg
@@ -96,6 +97,35 @@ def _django_db_helper(django_db_setup: None, django_db_blocker: DjangoDbBlocker)
     with django_db_blocker.unblock():
         yield
         connections.close_all()
+
+
+@pytest.fixture(scope="module")
+def own_database(
+    pytestconfig: pytest.Config, django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
+    """A database that no other test of this worker has touched, for what concerns all of it."""
+    session, name = pytestconfig.stash[SESSION], f"{_worker(pytestconfig)}_own"
+    services.make_database(session, name)
+    with django_db_blocker.unblock():
+        _use_database(environment.settings(session, name))
+        yield
+        _use_database(environment.settings(session, _worker(pytestconfig)))
+    services.drop_database(session, name)
+
+
+def _use_database(settings: dict[str, str]) -> None:
+    """Let this process, and those it starts, use another database from now on."""
+    from django.db import connections  # noqa: PLC0415 - settings exist only now
+
+    from opitios.core.config import get_config  # noqa: PLC0415 - as above
+
+    connections.close_all()
+    for connection in connections.all():
+        connection.close_pool()  # type: ignore[attr-defined] # of the Postgres backend
+        url = settings["DATABASE_URL"]
+        connections.settings[connection.alias]["NAME"] = urlsplit(url).path.lstrip("/")
+    os.environ |= {name: settings[name] for name in ("DATABASE_URL", "DATABASE_OWNER_URL")}
+    get_config.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from tests.accounts.rings import forget_processes, fresh_key, use_ring
 from tests.support.accounts import open_accounts
 from tests.support.environment import MASTER_KEY
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.usefixtures("own_database"), pytest.mark.django_db]
 
 SEALED = ("wrapped_data_key", "sealed_api_key", "sealed_secret_key")
 

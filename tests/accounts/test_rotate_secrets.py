@@ -28,7 +28,11 @@ from tests.support.until import until
 from tests.trading.desks import only
 from trading import queries
 
-pytestmark = [pytest.mark.django_db, pytest.mark.journeys]
+pytestmark = [
+    pytest.mark.usefixtures("own_database"),
+    pytest.mark.django_db,
+    pytest.mark.journeys,
+]
 
 # Ends itself as SIGKILL would after its first commit.
 KILLED = """

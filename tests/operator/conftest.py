@@ -57,11 +57,13 @@ class Run:
 
 
 @pytest.fixture(autouse=True)
-def hears_ctrl_c() -> Iterator[None]:
-    """Let what a test starts hear Ctrl-C: a script's background job hands on that it is ignored."""
+def hears_signals() -> Iterator[None]:
+    """Let what a test starts hear Ctrl-C and a hang-up: background jobs hand on that they do not."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    hung_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGHUP, hung_up)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ def clone(tmp_path: Path) -> Iterator[Clone]:
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({"ACCOUNTS": "201"}, "ACCOUNTS='201' is not a whole number from 1 to 200"),
+        ({"ACCOUNTS": "1001"}, "ACCOUNTS='1001' is not a whole number from 1 to 1000"),
         ({"DATABASE_URL": "mysql://u:pass-word@h/d"}, "DATABASE_URL does not begin with"),
         ({"DATABASE_OWNER_URL": "postgresql://h/d"}, "DATABASE_OWNER_URL is set without"),
     ],

@@ -196,6 +196,13 @@ def make_database(session: Session, worker: str) -> None:
             )
 
 
+def drop_database(session: Session, worker: str) -> None:
+    """Delete what `make_database` made."""
+    name = sql.Identifier(worker_database(session, worker))
+    with psycopg.connect(session.server_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+
+
 def sweep(server_url: str | None) -> None:
     """Delete what killed sessions of this clone left behind."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}{CLONE}_t*"):
