@@ -19,7 +19,7 @@ TRADER := --accounts account_001 --permissions market_data,account_read,trade --
 ARGS ?= $(TRADER)
 S ?= *
 # A file stays with one worker: what its tests share is started once.
-PYTEST_ARGS ?= -n 2 --dist loadfile
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10

@@ -20,6 +20,9 @@ from opitios.core.embedded.homes import HomeError
 from opitios.core.embedded.roles import ServerError
 from tests.support import environment, services
 
+# Few tests, and each of them starts, kills and awaits whole processes.
+LONG = tuple(f"tests/{name}/" for name in ("campaigns", "fleet", "matrix", "operator"))
+
 SESSION = pytest.StashKey[services.Session]()
 SERVERS = pytest.StashKey[services.Servers]()
 
@@ -59,6 +62,11 @@ def pytest_configure_node(node: Any) -> None:
     """Tell a new xdist worker where the servers are."""
     session = node.config.stash[SERVERS].session(node.gateway.id)
     node.workerinput["session"] = services.as_input(session)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest: no worker is to be left alone with one at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -1,11 +1,13 @@
 """`GET token` says what a token allows, to anybody who holds one, and never shows it."""
 
 from datetime import datetime, timedelta
+from threading import Event, Timer
 from typing import Any
 
 import pytest
 
-from accounts.pool import Pool
+from accounts import pool
+from accounts.pool import get_pool
 from accounts.tokens import verifier
 from opitios.core import clock
 from tests.api.calls import Api, problem, read
@@ -93,10 +95,21 @@ def test_other_methods_are_405(api: Api) -> None:
     assert response["Allow"] == "GET, HEAD"
 
 
+def test_a_request_that_meets_a_fresh_process_waits_a_moment_for_its_accounts(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = Event()
+    monkeypatch.setattr(get_pool(), "_loaded", loaded)
+    Timer(0.05, loaded.set).start()
+
+    assert api.get(PATH).status_code == 200
+
+
 def test_while_the_accounts_are_loading_it_says_to_come_back(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Pool, "is_loaded", property(lambda _: False))
+    monkeypatch.setattr(get_pool(), "_loaded", Event())
+    monkeypatch.setattr(pool, "LOADING_SECONDS", 0.01)
 
     for mine in (api.token, token(None)):
         response = Api(api.account, mine).get(PATH)
