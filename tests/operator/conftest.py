@@ -58,7 +58,7 @@ class Run:
 
 @pytest.fixture(autouse=True)
 def hears_signals() -> Iterator[None]:
-    """Let what a test starts hear Ctrl-C and a hang-up: background jobs hand on that they do not."""
+    """Let what a test starts hear Ctrl-C and a hang-up; a background job ignores them."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     hung_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
