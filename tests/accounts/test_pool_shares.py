@@ -83,7 +83,8 @@ def test_a_changed_account_keeps_its_guard(account_id: str) -> None:
     pool = pool_of("desk")
     guard = guard_of(pool, account_id)
     guard.budget.take(Lane.SUBMIT, clock.monotonic())
-    version = RosterVersion.objects.create(actor="test", source="test", summary={}).version
+    summary = {"added": [], "changed": [{"account_id": account_id}], "disabled": []}
+    version = RosterVersion.objects.create(actor="test", source="test", summary=summary).version
     Account.objects.filter(pk=account_id).update(priority="high", roster_version=version)
 
     pool.refresh()

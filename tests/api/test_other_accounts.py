@@ -171,7 +171,8 @@ def test_an_account_disabled_meanwhile_is_gone_for_its_own_token(api: Api) -> No
     assert api.get().status_code == 200
     version = database.row(
         "INSERT INTO accounts_rosterversion (actor, source, summary)"
-        " VALUES ('test', 'test', '{}') RETURNING version"
+        " VALUES ('test', 'test', %s) RETURNING version",
+        ('{"added": [], "changed": [], "disabled": ["test"]}',),
     )
     assert version is not None
     database.rows(
