@@ -36,6 +36,7 @@ Connect = Callable[..., Client]
 def test_a_frame_that_is_not_understood_is_refused_and_the_socket_lives(
     client: Connect, token: Token, frame: str | bytes
 ) -> None:
+    """H154, H156."""
     socket = client(token("A"))
 
     socket.socket.send(frame)
@@ -46,6 +47,7 @@ def test_a_frame_that_is_not_understood_is_refused_and_the_socket_lives(
 
 
 def test_too_many_messages_in_a_second_end_the_socket(client: Connect, token: Token) -> None:
+    """H150."""
     socket = client(token("A"))
 
     for _ in range(30):
@@ -56,6 +58,7 @@ def test_too_many_messages_in_a_second_end_the_socket(client: Connect, token: To
 
 
 def test_a_frame_of_more_than_64_kib_ends_the_socket(client: Connect, token: Token) -> None:
+    """H151."""
     socket = client(token("A"))
 
     socket.says(action="subscribe", orders=["x" * 66_000])
@@ -70,6 +73,7 @@ def test_a_frame_of_just_under_64_kib_is_read(client: Connect, token: Token) -> 
 
 
 def test_bytes_that_are_not_utf8_end_the_socket(client: Connect, token: Token) -> None:
+    """H154."""
     socket = client(token("A"))
 
     with socket.socket.protocol_mutex:

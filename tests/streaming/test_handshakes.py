@@ -33,6 +33,7 @@ Connect = Callable[..., Client]
 def test_a_page_of_another_site_is_refused_at_the_handshake(
     stream: StreamProcess, origin: str
 ) -> None:
+    """H146."""
     assert stream.refusal(Origin=origin).status_code == 403
 
 

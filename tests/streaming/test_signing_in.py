@@ -38,6 +38,7 @@ def test_a_token_may_come_as_a_header(client: Connect, token: Token) -> None:
     ],
 )
 def test_a_stranger_can_do_nothing_but_sign_in(client: Connect, message: dict[str, object]) -> None:
+    """H147."""
     socket = client()
 
     assert socket.refused(**message) == 401
@@ -77,6 +78,7 @@ def test_a_token_in_the_url_is_not_looked_at_nor_logged(
 
 
 def test_who_says_nothing_is_sent_away(own_stream: Callable[..., StreamProcess]) -> None:
+    """H147."""
     process = own_stream(OPITIOS_TIMERS__STREAM_AUTH="0.3")
 
     with process.client() as socket:
@@ -88,6 +90,7 @@ def test_who_says_nothing_is_sent_away(own_stream: Callable[..., StreamProcess])
 
 
 def test_the_end_of_a_token_is_told_and_ends_the_socket(client: Connect, token: Token) -> None:
+    """H148."""
     socket = client(token("A", seconds=2))
 
     told = socket.hears_next("token")
