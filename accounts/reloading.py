@@ -83,14 +83,14 @@ def _asked(request: Request) -> Import:
     """Read who asks and why. Raises Problem."""
     body = _body(request)
     principal = principal_of(request)
+    floor: Any = request._request
     behind = {
         "sub": principal.sub,
         "act": principal.act,
         "jti": principal.jti,
         "permissions": sorted(principal.permissions),
-        "ip": request.META.get("REMOTE_ADDR"),
+        "ip": floor.client_ip,
     }
-    floor: Any = request._request
     return Import(
         Actor("principal", principal.sub, behind),
         source="",

@@ -283,7 +283,7 @@ def _asked(request: Request, key: str | None, body_sha256: str | None) -> Asked:
             "act": principal.act,
             "jti": principal.jti,
             "permissions": sorted(principal.permissions),
-            "ip": request.META.get("REMOTE_ADDR"),
+            "ip": floor.client_ip,
         },
         request_id=floor.request_id,
         received_at=floor.received_at,

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,6 +21,21 @@ ROOT = Path(__file__).resolve().parents[2]
 
 Role = Literal["web", "stream", "desk", "market", "worker", "beat", "none"]
 
+# RFC 8725 §3.2: what may sign a token here at all; JWT_ALGORITHMS makes it fewer.
+Algorithm = Literal["HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA"]
+# Our claims that may have another name in an issuer's tokens. Times, `iss` and `aud` have none.
+Claim = Literal[
+    "sub",
+    "jti",
+    "act",
+    "account_id",
+    "account_ids",
+    "account_scope",
+    "account_type",
+    "permissions",
+    "rate_limits",
+]
+
 
 def _files(variable: str, default: str) -> str:
     return os.environ.get(variable, str(ROOT / default))
@@ -28,14 +44,15 @@ def _files(variable: str, default: str) -> str:
 class JwtKey(BaseModel):
     """One key of the token ring.
 
-    `key` is the shared secret (HS256, ≥ 32 bytes) or the public key in PEM (RS256); `private_key`
-    is needed only where `mint_token` runs. `fleet`: its tokens may say `account_scope: all`.
+    `key` is the shared secret (HS…, as long as the hash) or the public key in PEM (RS256;
+    ES256, P-256; EdDSA, Ed25519). `private_key`: only where `mint_token` runs. `fleet`: its
+    tokens may say `account_scope: all`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kid: str = Field(min_length=1, max_length=64)
-    alg: Literal["HS256", "RS256"]
+    alg: Algorithm
     key: SecretStr
     private_key: SecretStr | None = None
     fleet: bool = False
@@ -90,6 +107,11 @@ class Timers(BaseModel):
     # api.md §6: the beat of a client's socket, and how long it may stay without a token.
     stream_heartbeat: float = 15.0
     stream_auth: float = 5.0
+    # reliability.md G14: a denied token is refused everywhere in less than 5 s.
+    access_poll: float = 1.0
+    # How often the issuer's key set is read, and how soon again for a key it did not have.
+    jwks_refresh: float = 300.0
+    jwks_cooldown: float = 30.0
 
 
 class Config(BaseSettings):
@@ -130,6 +152,25 @@ class Config(BaseSettings):
     jwt_keys: list[JwtKey] = []
     jwt_audience: str | None = Field(default=None, validation_alias="JWT_AUDIENCE")
     jwt_issuer: str | None = Field(default=None, validation_alias="JWT_ISSUER")
+    jwt_algorithms: Annotated[list[Algorithm], NoDecode] = Field(
+        default=["HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA"],
+        validation_alias="JWT_ALGORITHMS",
+    )
+    # Our name of a claim to the issuer's: {"account_ids": "https://issuer/accounts"}.
+    jwt_claims: dict[Claim, str] = Field(default={}, validation_alias="JWT_CLAIMS")
+    # The `typ` a token's header must have; unset: "JWT" or none.
+    jwt_typ: str | None = Field(default=None, validation_alias="JWT_TYP")
+    jwt_require_jti: bool = Field(default=False, validation_alias="JWT_REQUIRE_JTI")
+    # The issuer's public keys, read in the background (accounts/jwks.py).
+    jwt_jwks_url: str | None = Field(default=None, validation_alias="JWT_JWKS_URL")
+    # Which of them may say `account_scope: all`.
+    jwt_jwks_fleet_kids: Annotated[list[str], NoDecode] = Field(
+        default=[], validation_alias="JWT_JWKS_FLEET_KIDS"
+    )
+    # Networks whose X-Forwarded-For is believed (core/client_address.py).
+    trusted_proxies: Annotated[list[str], NoDecode] = Field(
+        default=[], validation_alias="TRUSTED_PROXIES"
+    )
 
     # Connections of one process to Postgres: threads that hold one at a time, and some for loops.
     database_pool_max: int = 16
@@ -148,10 +189,21 @@ class Config(BaseSettings):
 
     timers: Timers = Timers()
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator(
+        "allowed_hosts", "jwt_algorithms", "jwt_jwks_fleet_kids", "trusted_proxies", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        return [part.strip() for part in value.split(",") if part.strip()]
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: list[str]) -> list[str]:
+        for text in value:
+            ip_network(text)
+        return value
 
     @classmethod
     def settings_customise_sources(

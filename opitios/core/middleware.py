@@ -10,7 +10,7 @@ from django.db import close_old_connections, connection, reset_queries
 from django.http import HttpRequest, HttpResponse
 from django.utils.module_loading import import_string
 
-from opitios.core import clock, ids, logs
+from opitios.core import client_address, clock, ids, logs
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -26,6 +26,7 @@ class RequestFloor:
         """Stamp, answer, log. The query string is not logged: a token might stand in it."""
         request.received_at = clock.now()  # type: ignore[attr-defined]
         request.request_id = ids.request_id(request.META.get("HTTP_X_REQUEST_ID"))  # type: ignore[attr-defined]
+        request.client_ip = client_address.of_request(request)  # type: ignore[attr-defined]
         started = clock.monotonic()
         response = self.get_response(request)
         response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]

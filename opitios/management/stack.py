@@ -271,7 +271,8 @@ class Stack:
         # libraries.md: these limits keep memory flat under a flood and a slow reader.
         limits = ("--ws", "websockets-sansio", "--ws-max-size", "65536", "--ws-max-queue", "8")
         plain = ("--ws-per-message-deflate", "false", "--timeout-graceful-shutdown", "25")
-        quiet = ("--no-access-log", "--no-server-header")
+        # Whose X-Forwarded-For is believed is our setting (TRUSTED_PROXIES), not uvicorn's.
+        quiet = ("--no-access-log", "--no-server-header", "--no-proxy-headers")
         listen = _listen(self.addresses.ws)
         return ("-m", "uvicorn", "opitios.asgi:application", *listen, *limits, *plain, *quiet)
 
