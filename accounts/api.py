@@ -6,7 +6,7 @@ from typing import Any
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from accounts import journal, listing, parameters, poolview, reads, schema
+from accounts import journal, limits, listing, parameters, poolview, reads, schema
 from accounts.access import AccountView, Permission, TokenView, principal_of
 from accounts.paging import account_token, as_of, limit_of, number_of, paged
 from accounts.pool import PooledAccount, get_pool
@@ -50,6 +50,23 @@ class TokenOwnView(TokenView):
                 "environments": sorted({account.environment for account in held}),
             }
         )
+
+
+class LimitsView(TokenView):
+    """How near the token is to each of its limits."""
+
+    @schema.list_limits
+    def get(self, request: Request) -> HttpResponse:
+        """List them: first those no account has for itself, then account by account."""
+        query = query_of(request, ("limit", "page_token"))
+        principal, after, size = principal_of(request), account_token(query), limit_of(query)
+        held = sorted(each.account_id for each in get_pool().held(principal.accounts))
+        asked = [account_id for account_id in held if account_id > after]
+        rows = [] if after else limits.rows_of(principal, ())
+        if asked:
+            rows += limits.rows_of(principal, asked[:size])
+        token = asked[size - 1] if len(asked) > size else None
+        return answer(paged("limits", [row.as_json() for row in rows], token))
 
 
 class AccountsView(TokenView):

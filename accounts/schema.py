@@ -54,6 +54,13 @@ read_token = operation(
     answers=answers(200, ref("Token"), "What it allows; never the token itself.")
     | problems(400, 401, 503),
 )
+list_limits = operation(
+    "listLimits",
+    "Accounts",
+    "List the token's limits: those of no account on the first page, then account by account.",
+    parameters=[LIMIT, PAGE_TOKEN],
+    answers=answers(200, ref("Limits"), "The limits as they stand.") | problems(400, 401, 503),
+)
 list_accounts = operation(
     "listAccounts",
     "Accounts",
@@ -297,6 +304,21 @@ _OF_OTHERS = (
 )
 _SERIES = listed(nullable(NUMBER))
 
+_COUNTED: Schema = {"type": ["integer", "string"], "description": "A count, or a decimal."}
+_COUNTED_OR_NOT: Schema = {"type": ["integer", "string", "null"]}
+_LIMIT_ROW = record(
+    {
+        "name": TEXT,
+        "level": {**TEXT, "description": "What shares it: global, account, subject …"},
+        "account_id": nullable(TEXT),
+        "value": _COUNTED,
+        "used": _COUNTED_OR_NOT,
+        "left": _COUNTED_OR_NOT,
+        "per_seconds": nullable(NUMBER),
+        "resets_at": nullable(INSTANT),
+    }
+)
+
 COMPONENTS: Mapping[str, Schema] = {
     "Token": record(
         {
@@ -321,6 +343,8 @@ COMPONENTS: Mapping[str, Schema] = {
             },
         }
     ),
+    "Limit": _LIMIT_ROW,
+    "Limits": page("limits", "Limit", marked=False),
     "Account": record(
         {
             "account_id": TEXT,

@@ -7,6 +7,7 @@ from accounts import api, reloading
 urlpatterns = [
     path("pool", api.PoolView.as_view(), name="pool"),
     path("token", api.TokenOwnView.as_view(), name="token"),
+    path("limits", api.LimitsView.as_view(), name="limits"),
     path("accounts", api.AccountsView.as_view(), name="accounts"),
     path("accounts/reload", reloading.ReloadView.as_view(), name="accounts-reload"),
     path("accounts/<str:account_id>/account", api.BrokerAccountView.as_view(), name="account"),

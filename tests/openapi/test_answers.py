@@ -54,7 +54,8 @@ def reads(api: Api, order_id: object) -> Iterator[str]:
     """Every path that is read."""
     yield from ("/", "/health/live", "/health/ready", "/api/v1/health", "/api/v1/pool")
     yield from ("/api/v1/pool?limit=1", "/api/v1/stocks/quote/AAPL")
-    yield from ("/api/v1/token", "/api/v1/accounts", "/api/v1/accounts?state=warming&limit=1")
+    yield from ("/api/v1/token", "/api/v1/limits", "/api/v1/accounts")
+    yield "/api/v1/accounts?state=warming&limit=1"
     account = f"/api/v1/accounts/{api.account}"
     yield from (f"{account}/{name}" for name in (
         "account", "positions", "positions/AAPL", "journal", "journal?limit=1", "fills", "orders",
