@@ -4,12 +4,14 @@ from aiohttp import web
 
 from sandbox.account_rest import AccountApi
 from sandbox.conditions import Terms
+from sandbox.contracts_rest import ContractsApi
 from sandbox.control import Control
 from sandbox.data_rest import DataApi
 from sandbox.faults import Faults
 from sandbox.gate import STREAM_PATH, Gate
 from sandbox.ledger import Ledger
 from sandbox.limits import RateLimits
+from sandbox.option_data import OptionDataApi
 from sandbox.rest import TradingApi
 from sandbox.streams import Hub
 from sandbox.venue import Venue
@@ -34,7 +36,9 @@ class Sandbox:
         app = web.Application(middlewares=[Gate(self.venue, self.faults, limits).admit])
         app.add_routes(TradingApi(self.venue).routes())
         app.add_routes(AccountApi(self.venue).routes())
+        app.add_routes(ContractsApi(self.venue).routes())
         app.add_routes(DataApi(self.venue).routes())
+        app.add_routes(OptionDataApi(self.venue).routes())
         app.add_routes(Control(self.venue, self.hub, self.faults, limits).routes())
         app.add_routes([web.get(STREAM_PATH, self.hub.serve)])
         app.on_shutdown.append(self._let_go)

@@ -1,19 +1,32 @@
-"""The market data API: latest quotes and trades of stocks. Its errors have no code."""
+"""The market data API of stocks: latest, snapshots and bars. Its errors have no code."""
 
-import re
+from collections.abc import Iterator
 
 from aiohttp import web
 
 from sandbox.answers import json_answer
-from sandbox.instants import rfc3339
-from sandbox.market import Market, Quote, Trade
+from sandbox.bars import Bar, Paper, Window, bars
+from sandbox.data_query import (
+    ADJUSTMENTS,
+    STOCK_FEEDS,
+    check_feed,
+    check_symbol,
+    check_word,
+    history_of,
+    page,
+    symbols_of,
+    timeframe_of,
+)
+from sandbox.instants import SECOND, rfc3339
+from sandbox.market import Quote, Trade
 from sandbox.refusals import RefusedError
+from sandbox.timeframes import DAILY, MINUTELY, Timeframe
 from sandbox.venue import Venue
 
-FEEDS = frozenset({"sip", "iex", "delayed_sip", "otc", "boats", "overnight"})
-
-# What the data API takes for a stock symbol at all, known or not.
-_SHAPE = re.compile(r"[A-Z]{1,8}(?:\.[A-Z]{1,3})?", re.ASCII)
+# How far back the last two daily bars lie at the most, in nanoseconds: no closure is longer.
+LOOK_BACK = 12 * 86_400 * SECOND
+SHARES_A_MINUTE = 9_000
+KINDS = "{what:quotes|trades|bars}"
 
 
 class DataApi:
@@ -23,47 +36,109 @@ class DataApi:
         self._venue = venue
 
     def routes(self) -> list[web.RouteDef]:
-        """Every route of the data API."""
+        """Every route of the data API's stocks."""
         return [
-            web.get("/v2/stocks/quotes/latest", self.latest_quotes),
-            web.get("/v2/stocks/trades/latest", self.latest_trades),
-            web.get("/v2/stocks/{symbol}/quotes/latest", self.latest_quote),
-            web.get("/v2/stocks/{symbol}/trades/latest", self.latest_trade),
+            web.get(f"/v2/stocks/{KINDS}/latest", self.latest),
+            web.get(f"/v2/stocks/{{symbol}}/{KINDS}/latest", self.latest_of_one),
+            web.get("/v2/stocks/snapshots", self.snapshots),
+            web.get("/v2/stocks/{symbol}/snapshot", self.snapshot),
+            web.get("/v2/stocks/bars", self.history),
+            web.get("/v2/stocks/{symbol}/bars", self.history_of_one),
         ]
 
-    async def latest_quotes(self, request: web.Request) -> web.Response:
-        """GET /v2/stocks/quotes/latest: an unknown symbol is absent from the map."""
-        market, now = self._venue.market, self._venue.clock.now()
-        known = _known(market, _symbols(request))
-        quotes = {symbol: render_quote(market.quote(symbol, now)) for symbol in known}
-        return json_answer({"quotes": quotes})
+    async def latest(self, request: web.Request) -> web.Response:
+        """GET /v2/stocks/{quotes,trades,bars}/latest: an unknown symbol is absent."""
+        what = request.match_info["what"]
+        symbols = self._symbols(request)
+        return json_answer({what: {symbol: self._last(what, symbol) for symbol in symbols}})
 
-    async def latest_trades(self, request: web.Request) -> web.Response:
-        """GET /v2/stocks/trades/latest: an unknown symbol is absent from the map."""
-        market, now = self._venue.market, self._venue.clock.now()
-        known = _known(market, _symbols(request))
-        trades = {symbol: render_trade(market.trade(symbol, now)) for symbol in known}
-        return json_answer({"trades": trades})
+    async def latest_of_one(self, request: web.Request) -> web.Response:
+        """GET /v2/stocks/{symbol}/{quotes,trades,bars}/latest."""
+        what = request.match_info["what"]
+        one = what.removesuffix("s")
+        symbol = self._symbol(request, one)
+        return json_answer({"symbol": symbol, one: self._last(what, symbol)})
 
-    async def latest_quote(self, request: web.Request) -> web.Response:
-        """GET /v2/stocks/{symbol}/quotes/latest."""
-        symbol = self._symbol(request, "quote")
-        quote = self._venue.market.quote(symbol, self._venue.clock.now())
-        return json_answer({"symbol": symbol, "quote": render_quote(quote)})
+    async def snapshots(self, request: web.Request) -> web.Response:
+        """GET /v2/stocks/snapshots: a map by symbol without a wrapper."""
+        return json_answer({each: self._snapshot(each) for each in self._symbols(request)})
 
-    async def latest_trade(self, request: web.Request) -> web.Response:
-        """GET /v2/stocks/{symbol}/trades/latest."""
-        symbol = self._symbol(request, "trade")
-        trade = self._venue.market.trade(symbol, self._venue.clock.now())
-        return json_answer({"symbol": symbol, "trade": render_trade(trade)})
+    async def snapshot(self, request: web.Request) -> web.Response:
+        """GET /v2/stocks/{symbol}/snapshot."""
+        symbol = self._symbol(request, "snapshot")
+        return json_answer({"symbol": symbol, **self._snapshot(symbol)})
+
+    async def history(self, request: web.Request) -> web.Response:
+        """GET /v2/stocks/bars."""
+        found, token = self._page(request, self._symbols(request))
+        return json_answer({"bars": found, "next_page_token": token})
+
+    async def history_of_one(self, request: web.Request) -> web.Response:
+        """GET /v2/stocks/{symbol}/bars: an unknown symbol has none."""
+        symbol = request.match_info["symbol"]
+        check_feed(request.query, STOCK_FEEDS)
+        check_symbol(symbol)
+        found, token = self._page(request, self._known([symbol]))
+        rows = found.get(symbol, [])
+        return json_answer({"bars": rows, "symbol": symbol, "next_page_token": token})
+
+    def _page(
+        self, request: web.Request, symbols: list[str]
+    ) -> tuple[dict[str, list[dict[str, object]]], str | None]:
+        frame = timeframe_of(request.query)
+        check_word(request.query, "adjustment", ADJUSTMENTS)
+        query = history_of(request.query, symbols, self._now)
+        found, token = page(query, lambda symbol, window: self._bars(symbol, window, frame))
+        return {symbol: [row.render() for row in rows] for symbol, rows in found.items()}, token
+
+    def _last(self, what: str, symbol: str) -> dict[str, object]:
+        match what:
+            case "quotes":
+                return render_quote(self._venue.market.quote(symbol, self._now))
+            case "trades":
+                return render_trade(self._venue.market.trade(symbol, self._now))
+            case _:
+                return next(self._lately(symbol, MINUTELY)).render()
+
+    def _snapshot(self, symbol: str) -> dict[str, object]:
+        daily = self._lately(symbol, DAILY)
+        return {
+            "latestTrade": self._last("trades", symbol),
+            "latestQuote": self._last("quotes", symbol),
+            "minuteBar": self._last("bars", symbol),
+            "dailyBar": next(daily).render(),
+            "prevDailyBar": next(daily).render(),
+        }
+
+    def _lately(self, symbol: str, frame: Timeframe) -> Iterator[Bar]:
+        window = Window(self._now - LOOK_BACK, self._now, newest_first=True)
+        return self._bars(symbol, window, frame)
+
+    def _bars(self, symbol: str, window: Window, frame: Timeframe) -> Iterator[Bar]:
+        market = self._venue.market
+        paper = Paper(lambda at: market.mid(symbol, at), SHARES_A_MINUTE, market.salt(symbol))
+        return bars(paper, frame, window, days=self._venue.trading_days(), now=self._now)
+
+    @property
+    def _now(self) -> int:
+        return self._venue.clock.now()
+
+    def _symbols(self, request: web.Request) -> list[str]:
+        check_feed(request.query, STOCK_FEEDS)
+        return self._known(symbols_of(request.query))
 
     def _symbol(self, request: web.Request, what: str) -> str:
         symbol = request.match_info["symbol"]
-        _check_feed(request)
-        _check_symbol(symbol)
-        if not _known(self._venue.market, [symbol]):
+        check_feed(request.query, STOCK_FEEDS)
+        check_symbol(symbol)
+        if not self._known([symbol]):
             raise RefusedError(404, None, f"no {what} found for {symbol}")
         return symbol
+
+    def _known(self, symbols: list[str]) -> list[str]:
+        """The symbols (not asset ids) of stocks that exist."""
+        listings = ((symbol, self._venue.market.listing(symbol)) for symbol in symbols)
+        return [symbol for symbol, listing in listings if listing and listing.symbol == symbol]
 
 
 def render_quote(quote: Quote) -> dict[str, object]:
@@ -92,37 +167,3 @@ def render_trade(trade: Trade) -> dict[str, object]:
         "i": trade.trade_id,
         "z": trade.tape,
     }
-
-
-def _symbols(request: web.Request) -> list[str]:
-    _check_feed(request)
-    symbols = [word for word in request.query.get("symbols", "").split(",") if word]
-    if not symbols:
-        raise RefusedError(
-            400,
-            None,
-            "Invalid format for parameter symbols: query parameter 'symbols' is required",
-        )
-    for symbol in symbols:
-        _check_symbol(symbol)
-    return symbols
-
-
-def _check_feed(request: web.Request) -> None:
-    feed = request.query.get("feed", "sip")
-    if feed not in FEEDS:
-        raise RefusedError(400, None, f"code=400, message=invalid feed: {feed}")
-
-
-def _check_symbol(symbol: str) -> None:
-    if _SHAPE.fullmatch(symbol) is None:
-        raise RefusedError(400, None, f"code=400, message=invalid symbol: {symbol}")
-
-
-def _known(market: Market, symbols: list[str]) -> list[str]:
-    """The symbols (not asset ids) of stocks that exist."""
-    return [
-        symbol
-        for symbol in symbols
-        if (listing := market.listing(symbol)) is not None and listing.symbol == symbol
-    ]

@@ -15,8 +15,14 @@ from sandbox.universe import LISTED, Listing, is_ticker, unlisted
 
 # Five price changes a second, the sandbox's default quote rate.
 TICK = 200 * MILLISECOND
-# Swing as a share of the price, and its period in seconds: day, hour, minute.
-SWINGS = ((0.02, 86_400.0), (0.006, 3_600.0), (0.001, 61.0))
+# Swing as a share of the price, and its period in seconds: season, fortnight, day, hour, minute.
+SWINGS = (
+    (0.006, 7_776_000.0),
+    (0.008, 1_166_400.0),
+    (0.009, 86_400.0),
+    (0.004, 3_600.0),
+    (0.001, 61.0),
+)
 # Tapes of the consolidated feed: A is NYSE, C is Nasdaq, B everything else.
 TAPES = {"NYSE": "A", "NASDAQ": "C"}
 VENUES = {"A": ("N", "P"), "B": ("P", "Z"), "C": ("Q", "V")}
@@ -54,7 +60,7 @@ class _Stock(NamedTuple):
     salt: int
 
 
-def _mix(value: int) -> int:
+def mix(value: int) -> int:
     """A well spread 64-bit number out of another (splitmix64)."""
     value = (value + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
@@ -63,7 +69,7 @@ def _mix(value: int) -> int:
 
 
 def _trade_chance(stock: _Stock, tick: int) -> int:
-    return _mix(stock.salt ^ ~tick)
+    return mix(stock.salt ^ ~tick)
 
 
 def _traded_at(quote: Quote, chance: int) -> Decimal:
@@ -128,6 +134,22 @@ class Market:
         stock, tick = self._known_stock(symbol), at // TICK
         return _traded_at(self._quote_of_tick(stock, tick), _trade_chance(stock, tick))
 
+    def mid(self, symbol: str, at: int) -> float:
+        """The middle of bid and ask (USD) at any instant, whatever is pinned now: for history.
+
+        Raises:
+            KeyError: no such stock.
+        """
+        return self._mid_cents(self._known_stock(symbol), at // TICK) / 100
+
+    def salt(self, symbol: str) -> int:
+        """A number of the symbol's own, the same in every run of one seed.
+
+        Raises:
+            KeyError: no such stock.
+        """
+        return self._known_stock(symbol).salt
+
     def lastday_price(self, symbol: str, at: int) -> Decimal:
         """The price at the last closing bell before the instant's day."""
         bell = previous_closing(at)
@@ -166,13 +188,13 @@ class Market:
         return stock
 
     def _discover(self, symbol: str) -> _Stock:
-        digest = blake2b(f"{self._seed}:{symbol}".encode(), digest_size=32).digest()
-        words = [int.from_bytes(digest[i : i + 8]) for i in range(0, 32, 8)]
+        digest = blake2b(f"{self._seed}:{symbol}".encode(), digest_size=48).digest()
+        salt, *words = (int.from_bytes(digest[i : i + 8]) for i in range(0, 48, 8))
         # A stock nobody listed costs 5 to 505 dollars.
-        seeded = Decimal(500 + words[3] % 50_000).scaleb(-2)
+        seeded = Decimal(500 + salt % 50_000).scaleb(-2)
         listing = LISTED.get(symbol) or unlisted(symbol, seeded)
-        phases = tuple(word / 2**64 * math.tau for word in words[:3])
-        stock = _Stock(listing, phases, words[3])
+        phases = tuple(word / 2**64 * math.tau for word in words)
+        stock = _Stock(listing, phases, salt)
         self._stocks[symbol] = stock
         self._by_asset_id[listing.asset_id] = listing
         return stock
@@ -196,7 +218,7 @@ class Market:
         return Decimal(bid).scaleb(-2), Decimal(bid + spread).scaleb(-2)
 
     def _quote_of_tick(self, stock: _Stock, tick: int) -> Quote:
-        chance = _mix(stock.salt ^ tick)
+        chance = mix(stock.salt ^ tick)
         bid, ask = self._prices(stock, tick, chance)
         tape = TAPES.get(stock.listing.exchange, "B")
         venues = VENUES[tape]

@@ -28,7 +28,9 @@ from sandbox.refusals import (
     malformed_body,
     not_found,
 )
+from sandbox.sessions import new_york
 from sandbox.switches import AccountSwitch
+from sandbox.timeframes import Days
 from sandbox.updates import render_update
 
 # From acceptance to `new`, and from a cancel request to `canceled`.
@@ -90,6 +92,12 @@ class Venue:
     def hours(self) -> Hours:
         """The opening hours in force."""
         return self.conditions.hours
+
+    def trading_days(self) -> Days:
+        """The days that have bars: where the market never closes, today is one of them."""
+        now = self.clock.now()
+        is_endless = self.hours.mode == "always-open"
+        return Days(new_york(now).date() if is_endless else None)
 
     def account(self, account_id: str) -> Account:
         """The account's books; its first use opens it with the starting cash."""
