@@ -14,8 +14,6 @@ from opitios.core import clock
 from opitios.core.errors import Problem, Reason
 from opitios.core.http import answer, bad_parameter, query_of
 
-# A stock symbol or an OCC option symbol.
-_SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9./]{0,20}")
 _KIND = re.compile(r"[a-z][a-z_.]{0,63}")
 
 
@@ -175,7 +173,7 @@ class PositionView(AccountView):
     def get(self, request: Request, account_id: str, symbol: str) -> HttpResponse:
         """Read one position; 404 where there is none."""
         query_of(request, ())
-        if not _SYMBOL.fullmatch(symbol):
+        if not parameters.SYMBOL.fullmatch(symbol):
             message = "A symbol is capital letters and digits, such as AAPL."
             raise bad_parameter("symbol", "not-a-symbol", message)
         mark = as_of(account_id)

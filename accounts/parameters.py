@@ -34,6 +34,8 @@ PNL_RESETS = ("per_day", "no_reset")
 # The most of each unit that surely is no longer than 30 days; beyond, Alpaca has days only.
 _FINE_UNTIL = {"D": 30, "W": 4, "M": 1, "A": 0}
 
+# The symbol of a stock, a pair or an option (OCC): nothing in it that means something in a path.
+SYMBOL = re.compile(r"[A-Z0-9]{1,22}([./][A-Z0-9]{1,6})?")
 _PERIOD = re.compile(r"([1-9][0-9]{0,3})([DWMA])")
 _DAY_OR_TIME = re.compile(
     r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d))?", re.ASCII

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from accounts import journal, reads
 from accounts.access import AccountView, Permission, principal_of
 from accounts.paging import as_of, instant_of, limit_of, one_of, paged
+from accounts.parameters import SYMBOL
 from accounts.pool import PooledAccount, get_pool
 from opitios.broker.errors import BrokerError
 from opitios.core import clock, database
@@ -28,8 +29,7 @@ LONGEST_ID = 128
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*(\d{1,9})\s*(?:,|;|$)", re.ASCII)
 
-# A stock symbol or an OCC option symbol; api.md §2 asks for at most a hundred at once.
-_SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9./]{0,20}")
+# api.md §2: so many at once.
 MAX_SYMBOLS = 100
 
 LIST_PARAMETERS = (
@@ -217,7 +217,7 @@ class FillsView(AccountView):
 
 def _symbols(query: Mapping[str, str]) -> list[str]:
     symbols = [symbol for symbol in query.get("symbols", "").split(",") if symbol]
-    if len(symbols) <= MAX_SYMBOLS and all(map(_SYMBOL.fullmatch, symbols)):
+    if len(symbols) <= MAX_SYMBOLS and all(map(SYMBOL.fullmatch, symbols)):
         return symbols
     message = f"symbols is a list such as AAPL,MSFT of at most {MAX_SYMBOLS}."
     raise bad_parameter("symbols", "not-symbols", message)
