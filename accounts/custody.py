@@ -245,12 +245,15 @@ def _store(
     """Write the next version of an account's key.
 
     1. One change of the roster at a time; refuse where somebody else replaced the key meanwhile.
-    2. The sealed pair. 3. A version of the roster, by which every process notices. 4. The entry.
+    2. The pair before it is out of use: an import of the file that still has it must not bring it
+    back. 3. The sealed pair. 4. A version of the roster, by which every process notices.
+    5. The entry.
     Raises Refused.
     """
     with transaction.atomic():
         row = _held(account)
         before = {"key_version": row.key_version}
+        Credential.objects.filter(account=row, version=row.key_version).update(retired_at=Now())
         row.key_version += 1
         row.updated_at = Now()
         sealed = vault.credential_of(account_id=row.pk, version=row.key_version, pair=pair)

@@ -97,6 +97,8 @@ class Credential(models.Model):
     # When the key pair came; when it was last sealed anew (rotation.py).
     created_at = models.DateTimeField(db_default=Now())
     sealed_at = models.DateTimeField(db_default=Now())
+    # When replace_key took the pair out of use: no file and no rollback brings it back. Null: not.
+    retired_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
@@ -143,6 +145,8 @@ class RosterVersion(models.Model):
 
     class Meta:
         ordering = ["-version"]
+        # What the admin's operators may do beyond reading (roles.py).
+        permissions = [("reload_roster", "Can import the account file again")]
 
     def __str__(self) -> str:
         return f"roster {self.version}"

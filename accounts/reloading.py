@@ -1,4 +1,4 @@
-"""`POST accounts/reload`: import the account file of this installation again."""
+"""Import this installation's account file again: `POST accounts/reload`, and the admin's page."""
 
 import os
 from collections.abc import Mapping
@@ -37,13 +37,17 @@ class ReloadView(TokenView):
         """Import the file of OPITIOS_ACCOUNTS_FILE; says what changed of the token's accounts."""
         query_of(request, ())
         asked = _asked(request)
-        path = _path()
-        done = _imported(path, replace(asked, source=str(path)[-255:]))
+        done = import_again(asked)
         return answer({"dry_run": asked.dry_run, **_shown(done, principal_of(request))})
 
 
-def _imported(path: Path, asked: Import) -> Imported:
-    """Import, and leave an entry of the reload also where it changed nothing. Raises Problem."""
+def import_again(asked: Import) -> Imported:
+    """Import the file of OPITIOS_ACCOUNTS_FILE; leaves an entry also where that changed nothing.
+
+    Raises Problem: the file was refused, cannot be read, or another import is running.
+    """
+    path = _path()
+    asked = replace(asked, source=str(path)[-255:])
     try:
         done = asked.run(lambda: accounts_in(path, config=get_config(), environ=os.environ))
     except BadRoster as refusal:
@@ -144,4 +148,9 @@ def _shown(done: Imported, principal: Principal) -> dict[str, Any]:
         "changed": [each for each in found["changed"] if principal.holds(each["account_id"])],
         "disabled": [each for each in found["disabled"] if principal.holds(each)],
         "unchanged": sum(map(principal.holds, done.diff.unchanged)),
+        "warnings": [
+            {"account_id": warning.key, "line": warning.line, "message": warning.message}
+            for warning in done.diff.warnings()
+            if principal.holds(warning.key)
+        ],
     }

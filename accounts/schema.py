@@ -485,6 +485,7 @@ COMPONENTS: Mapping[str, Schema] = {
             "changed": listed(record({"account_id": TEXT, "fields": listed(TEXT)})),
             "disabled": listed(TEXT),
             "unchanged": COUNT,
+            "warnings": listed(record({"account_id": TEXT, "line": COUNT, "message": TEXT})),
         }
     ),
     "Pool": record(

@@ -37,10 +37,11 @@ class Complaint:
     allowed: tuple[str, ...] = ()
 
     def sentence(self, source: str) -> str:
-        """Write `FILE:line: key: message; allowed: …`."""
+        """Write `FILE:line: key: message; allowed: …`; line 0 is none."""
         allowed = f"; allowed: {', '.join(self.allowed)}" if self.allowed else ""
         key = f"{self.key}: " if self.key else ""
-        return f"{source}:{self.line}: {key}{self.message}{allowed}"
+        place = f"{source}:{self.line}" if self.line else source
+        return f"{place}: {key}{self.message}{allowed}"
 
     def as_json(self) -> dict[str, Any]:
         """The same as an object."""

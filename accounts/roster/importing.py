@@ -1,6 +1,7 @@
 """Applies an account file: everything it says, or nothing."""
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,16 +59,20 @@ class Import:
 
         1. Wait for an import that runs already: what it left is what this one is compared with.
         2. Read: a file that changed while we waited is read as it is now.
-        3. Compare and apply. A refused file leaves an entry, and changes nothing.
+        3. Compare and apply. A refused file leaves an entry, and changes nothing; so do keys that
+        were not taken (changes.diff), beside what is applied.
         Raises BadRoster, ImportRunning, what `read` raises, and django.db.OperationalError.
         """
         try:
             with transaction.atomic():
                 versions.hold(patience_seconds=self.patience_seconds)
-                found = diff(read(), stored_accounts())
-                if self.dry_run or found.is_empty:
+                accounts = read()
+                found = diff(accounts, stored_accounts(), with_retired_keys(accounts))
+                if self.dry_run:
                     return Imported(found, None)
-                return Imported(found, apply(found, self, progress))
+                version = None if found.is_empty else apply(found, self, progress)
+                self._note_kept_keys(found, version)
+                return Imported(found, version)
         except BadRoster as refusal:
             if not self.dry_run:
                 self._note_refusal(refusal)
@@ -77,6 +82,15 @@ class Import:
         errors = [complaint.as_json() for complaint in refusal.complaints[:NOTED_COMPLAINTS]]
         after = {"errors": errors, "errors_in_all": len(refusal.complaints)}
         self.note("roster.refused", after)
+
+    def _note_kept_keys(self, found: Diff, version: int | None) -> None:
+        if found.kept_keys:
+            kept = [
+                {"account_id": account.account_id, "line": account.lines.api_key or None}
+                for account in found.kept_keys
+            ]
+            entry = self.entry({"version": version, "kept": kept})
+            journal.append(SYSTEM_JOURNAL, "roster.kept_keys", entry)
 
     def note(self, kind: str, after: Mapping[str, Any]) -> None:
         """Write an entry into the system journal."""
@@ -88,6 +102,27 @@ class Import:
         """Write the body of an entry: actor, reason, and the file as a note."""
         told: dict[str, Any] = {"reason": self.reason, "note": self.source, "request": self.request}
         return journal.body(actor=self.actor, after=after, **told)
+
+
+def with_retired_keys(accounts: Sequence[RosterAccount]) -> set[str]:
+    """Name the accounts whose pair here is one that replace_key took out of use."""
+    retired: dict[str, list[Credential]] = defaultdict(list)
+    for key in Credential.objects.filter(retired_at__isnull=False):
+        retired[key.account_id].append(key)
+    return {
+        account.account_id
+        for account in accounts
+        if any(_is_pair_of(key, account) for key in retired[account.account_id])
+    }
+
+
+def _is_pair_of(key: Credential, account: RosterAccount) -> bool:
+    pair = Credentials(key_id=account.api_key, secret=account.secret_key)
+    try:
+        return vault.open_pair(key) == pair
+    except vault.SealBroken:
+        # Its master key is gone; the digest of the api key is not.
+        return key.fingerprint == vault.fingerprint_of_pair(pair)
 
 
 def stored_accounts() -> dict[str, Stored]:

@@ -15,17 +15,28 @@ from opitios.core import clock
 SHOWN = 30
 
 
+# An account, what became of it, and the fields that changed (of a new one: its environment).
+Line = tuple[str, str, str]
+
+
+def lines_of(found: Diff) -> list[Line]:
+    """List what a difference changes, long groups cut."""
+    added = [(account.account_id, "added", account.environment) for account in found.added]
+    changed = [(c.account.account_id, "changed", ", ".join(c.fields)) for c in found.changed]
+    disabled = [(account_id, "disabled", "") for account_id in found.disabled]
+    return [*_cut(added), *_cut(changed), *_cut(disabled)]
+
+
+def _cut(group: list[Line]) -> list[Line]:
+    rest = len(group) - SHOWN
+    return group if rest <= 0 else [*group[:SHOWN], (f"… {rest} more", group[0][1], "")]
+
+
 def table_of(found: Diff) -> Table:
     """Lay a difference out as a table, long groups cut, the unchanged ones only counted."""
     table = Table("account", "change", "fields")
-    added = [(account.account_id, account.environment) for account in found.added]
-    changed = [(c.account.account_id, ", ".join(c.fields)) for c in found.changed]
-    disabled = [(account_id, "") for account_id in found.disabled]
-    for word, group in (("added", added), ("changed", changed), ("disabled", disabled)):
-        for account_id, about in group[:SHOWN]:
-            table.add_row(account_id, word, about)
-        if len(group) > SHOWN:
-            table.add_row(f"… {len(group) - SHOWN} more", word, "")
+    for line in lines_of(found):
+        table.add_row(*line)
     if found.unchanged and table.row_count:
         table.add_row(f"… {len(found.unchanged)} more", "unchanged", "")
     return table
@@ -41,13 +52,17 @@ def table_of_versions(versions: Iterable[RosterVersion]) -> Table:
     return table
 
 
-def verdict_of(done: Imported, *, dry_run: bool) -> str:
-    """Say in one line what was done."""
-    found = done.diff
-    counts = (
+def counts_of(found: Diff) -> str:
+    """Say how many accounts each group has."""
+    return (
         f"{len(found.added)} added, {len(found.changed)} changed, "
         f"{len(found.disabled)} disabled, {len(found.unchanged)} unchanged"
     )
+
+
+def verdict_of(done: Imported, *, dry_run: bool) -> str:
+    """Say in one line what was done."""
+    counts = counts_of(done.diff)
     if dry_run:
         return f"{counts}; nothing was written (--dry-run)"
     return counts if done.version is None else f"{counts}; roster version {done.version}"

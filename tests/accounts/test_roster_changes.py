@@ -90,5 +90,6 @@ def test_a_summary_holds_ids_and_fields_but_no_value() -> None:
         "changed": [{"account_id": "A", "fields": ["key"]}],
         "disabled": [],
         "unchanged": 0,
+        "kept_keys": [],
     }
     assert "CANARY" not in repr(found)

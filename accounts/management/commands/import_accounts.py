@@ -84,7 +84,7 @@ class Command(BaseCommand):
             raise SystemExit(1) from refusal
         except Trouble as trouble:
             raise CommandError(str(trouble)) from trouble
-        self._show(done)
+        self._show(done, str(path))
 
     def _follow(self, path: Path, asked: Import) -> None:
         """Import at the start and at each change; what goes wrong is told and changes nothing."""
@@ -105,7 +105,8 @@ class Command(BaseCommand):
         if not watch.look():
             return ""
         try:
-            self._show(self._run(partial(self._read, watch.path), asked))
+            done = self._run(partial(self._read, watch.path), asked)
+            self._show(done, str(watch.path))
         except BadRoster as refusal:
             self._refuse(refusal, watch.path)
         except Trouble as trouble:
@@ -124,7 +125,7 @@ class Command(BaseCommand):
             about={"rolled_back_to": version},
         )
         try:
-            self._show(self._run(read, asked))
+            self._show(self._run(read, asked), asked.source)
         except (Trouble, versions.CannotRollBack) as error:
             raise CommandError(str(error)) from error
         if not self._json and not self._dry_run:
@@ -186,14 +187,17 @@ class Command(BaseCommand):
         for complaint in refusal.complaints:
             self.stderr.write(complaint.sentence(str(path)))
 
-    def _show(self, done: Imported) -> None:
+    def _show(self, done: Imported, source: str) -> None:
         if self._json:
-            about = {"version": done.version, "dry_run": self._dry_run}
+            warnings = [complaint.as_json() for complaint in done.diff.warnings()]
+            about = {"version": done.version, "dry_run": self._dry_run, "warnings": warnings}
             self.stdout.write(json.dumps(about | done.diff.summary()))
             return
         table = showing.table_of(done.diff)
         self.stdout.write(showing.drawn(table, color=self.stdout.isatty()), ending="")
         self.stdout.write(showing.verdict_of(done, dry_run=self._dry_run))
+        for complaint in done.diff.warnings():
+            self.stderr.write(f"warning: {complaint.sentence(source)}")
 
 
 class Trouble(Exception):
