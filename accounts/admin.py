@@ -7,7 +7,7 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from accounts import accountpages, fleet, journalpages, pages
+from accounts import accountpages, fleet, journalpages, pages, rosterpages
 from accounts.models import Account, JournalEntry, JournalHead, ProcessRow, RosterVersion
 from opitios.core import clock
 
@@ -50,9 +50,10 @@ class ProcessAdmin(pages.ReadOnlyAdmin):
 
 
 @admin.register(RosterVersion)
-class RosterVersionAdmin(pages.ReadOnlyAdmin):
+class RosterVersionAdmin(rosterpages.ReloadsRoster, pages.ReadOnlyAdmin):
     """Every import of the account file that changed something."""
 
+    actions_list = ("reload",)
     list_display = ("version", "imported", "actor", "source")
     fields = ("version", "imported", "actor", "source", "told")
 

@@ -35,6 +35,13 @@ class ReasonForm(forms.Form):
         widget=UnfoldAdminTextInputWidget({"autofocus": True}),
     )
 
+    def clean_reason(self) -> str:
+        """Judge it as the commands do. Raises ValidationError."""
+        try:
+            return custody.reason_of(self.cleaned_data["reason"])
+        except custody.Refused as refusal:
+            raise forms.ValidationError(str(refusal)) from refusal
+
 
 class SuspendsAccounts:
     """Gives an account's page the two buttons, to whom may use them: one at a time applies."""

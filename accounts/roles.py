@@ -16,7 +16,7 @@ _READ = (
     "trading.view_attempt",
     "trading.view_fill",
 )
-_OPERATE = ("accounts.suspend_account",)
+_OPERATE = ("accounts.suspend_account", "accounts.reload_roster")
 _APPOINT = tuple(
     f"auth.{verb}_{model}"
     for verb in ("view", "add", "change", "delete")
