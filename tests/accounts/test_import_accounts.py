@@ -77,6 +77,7 @@ def test_the_import_is_one_entry_of_the_system_journal_without_keys(tmp_path: Pa
         "changed": [],
         "disabled": [],
         "unchanged": 0,
+        "kept_keys": [],
         "version": done["version"],
     }
     assert body["actor"]["name"].startswith("import_accounts:")
