@@ -16,6 +16,7 @@ from accounts.roster import versions
 from accounts.roster.document import BadRoster, Complaint
 from accounts.roster.files import accounts_in
 from accounts.roster.importing import Import, Imported
+from opitios.core import bodies
 from opitios.core.config import get_config
 from opitios.core.errors import FieldError, Problem, Reason
 from opitios.core.http import answer, query_of, read_body
@@ -107,7 +108,7 @@ def _asked(request: Request) -> Import:
 
 
 def _body(request: Request) -> Mapping[str, Any]:
-    if not int(request.META.get("CONTENT_LENGTH") or 0):
+    if not bodies.is_there(request.META):
         return {}
     _, body = read_body(request)
     unknown = [FieldError(name, "unknown-field", "Unknown field.", FIELDS) for name in body

@@ -209,6 +209,15 @@ class Reason(Enum):
         "The broker refuses this account's key: replace it, or wait until it is released.",
         "same_key",
     )
+    SLOW_BODIES = Ruling(
+        "slow-bodies",
+        503,
+        21,
+        "Too many slow bodies",
+        "Send the whole body at once, again with the same key after Retry-After seconds; nothing "
+        "was stored.",
+        "same_key",
+    )
     ACCOUNT_SUSPENDED = Ruling(
         "account-suspended",
         403,

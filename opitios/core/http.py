@@ -13,16 +13,14 @@ from rest_framework import exceptions, negotiation, parsers, renderers
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from opitios.core import jsontext
+from opitios.core import bodies, jsontext
+from opitios.core.bodies import MAX_BODY
 from opitios.core.errors import FieldError, Problem, Reason
 
 logger = structlog.get_logger("app")
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
-
-# Bodies of this API are small; the batch route alone raises it (api.md §5).
-MAX_BODY = 64 * 1024
 
 
 def answer(
@@ -95,14 +93,12 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> HttpRespo
 def read_body(request: Request, *, limit: int = MAX_BODY) -> tuple[bytes, dict[str, Any]]:
     """Read the body: its bytes, and the one JSON object they are (jsontext.read_object).
 
-    Raises Problem: 415 for another media type or charset, 413 over the limit, 400 for the rest.
+    Nobody may call it before 401, 404, 403 and 429 are decided: it waits for the client.
+    Raises Problem: 415 for another media type or charset, 400 where it is not one JSON object, and
+    what bodies.read raises.
     """
     _require_json(request.META.get("CONTENT_TYPE", ""))
-    if int(request.META.get("CONTENT_LENGTH") or 0) > limit:
-        raise Problem(Reason.TOO_LARGE, f"A body here is at most {limit} bytes.")
-    raw = request._request.read(limit + 1)
-    if len(raw) > limit:
-        raise Problem(Reason.TOO_LARGE, f"A body here is at most {limit} bytes.")
+    raw = bodies.read(request._request, limit=limit)
     try:
         return raw, jsontext.read_object(raw)
     except jsontext.Unreadable as error:

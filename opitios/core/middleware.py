@@ -10,7 +10,9 @@ from django.db import close_old_connections, connection, reset_queries
 from django.http import HttpRequest, HttpResponse
 from django.utils.module_loading import import_string
 
-from opitios.core import client_address, clock, ids, logs
+from opitios.core import bodies, client_address, clock, ids, logs
+from opitios.core.errors import Problem
+from opitios.core.http import problem_answer
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -83,7 +85,19 @@ class StaffStack:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Choose the stack by path."""
-        return self.full(request) if self._is_staff_page(request) else self.get_response(request)
+        return (
+            self._answer_page(request)
+            if self._is_staff_page(request)
+            else self.get_response(request)
+        )
+
+    def _answer_page(self, request: HttpRequest) -> HttpResponse:
+        # A form is read before Django looks for its token: who signs in slowly holds up few.
+        try:
+            bodies.read_ahead(request)
+        except Problem as problem:
+            return problem_answer(problem, request)
+        return self.full(request)
 
     def process_view(self, request: HttpRequest, *about: Any) -> HttpResponse | None:
         """Run the nested stack's view hooks (CSRF), which Django only calls on the outer list."""

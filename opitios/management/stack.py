@@ -253,11 +253,7 @@ class Stack:
         )
 
     def _web(self) -> tuple[str, ...]:
-        workers = ("--workers", str(web_workers()), "--blocking-threads", str(WEB_THREADS))
-        respawn = ("--respawn-failed-workers", "--respawn-interval", "0.2")
-        stop = ("--workers-kill-timeout", "10")
-        listen = ("--interface", "wsgi", *_listen(self.addresses.api))
-        return ("-m", "granian", *listen, *workers, *respawn, *stop, "opitios.wsgi:application")
+        return web_command(self.addresses.api, workers=web_workers(), threads=WEB_THREADS)
 
     def _web_environment(self) -> dict[str, str]:
         # A connection for each thread and a few for loops: nobody waits for somebody else's.
@@ -301,6 +297,21 @@ def inherited(run: RunFolder) -> dict[str, str]:
 def web_workers() -> int:
     """Half the machine's cores, from one to four: desk, Postgres and sandbox need the others."""
     return min(4, max(1, (os.cpu_count() or 1) // 2))
+
+
+def web_command(port: int, *, workers: int, threads: int) -> tuple[str, ...]:
+    """The arguments of Python that serve REST and admin; how much a client may send, and when."""
+    # HTTP/1 alone: where it also looks for HTTP/2, who says nothing is never cut off.
+    spoken = ("--interface", "wsgi", "--http", "1", "--no-ws")
+    # A head that is not there in time is cut off, and so is a connection that idles for so long
+    # (milliseconds). nginx must close its own idle ones sooner: deploy/nginx.conf.
+    head = ("--http1-header-read-timeout", "10000", "--http1-buffer-size", "65536")
+    run = ("--workers", str(workers), "--blocking-threads", str(threads))
+    respawn = ("--respawn-failed-workers", "--respawn-interval", "0.2")
+    # A thread that reads a body that never comes would keep the server from ending.
+    stop = ("--workers-kill-timeout", "10")
+    words = (*spoken, *_listen(port), *head, *run, *respawn, *stop)
+    return ("-m", "granian", *words, "opitios.wsgi:application")
 
 
 def account_ids(count: int) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Self
 
 import requests
 
+from opitios.management.stack import web_command
 from tests.support.until import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,11 +33,10 @@ class Served:
 
     def __enter__(self) -> Self:
         port = self.url.rpartition(":")[2]
-        command = [sys.executable, "-m", "granian", "--interface", "wsgi"]
-        options = ["--port", port, "--workers", "1", "--blocking-threads", "4"]
+        command = web_command(int(port), workers=1, threads=4)
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
-                [*command, *options, "opitios.wsgi:application"],
+                [sys.executable, *command],
                 cwd=ROOT,
                 env=self._environment,
                 stdout=log,

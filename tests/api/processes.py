@@ -10,16 +10,14 @@ from pathlib import Path
 import requests
 
 from opitios.core.embedded import ports
+from opitios.management.stack import web_command
 from tests.support.until import until
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
 STOP_SECONDS = 30.0
 
-# The words of opitios/management/stack.py.
-WEB = ("-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--workers", "1",
-       "--blocking-threads", "8", "--respawn-failed-workers", "--respawn-interval", "0.2",
-       "--workers-kill-timeout", "10", "opitios.wsgi:application")  # fmt: skip
+WEB_THREADS = 8
 DESK = ("manage.py", "desk")
 
 
@@ -28,8 +26,8 @@ def web(folder: Path) -> Iterator[str]:
     """A granian that serves the API; its origin."""
     port = ports.choose(None, key="a9")
     origin = f"http://127.0.0.1:{port}"
-    command = (*WEB[:-1], "--port", str(port), WEB[-1])
-    with _process(command, "web", folder):
+    command = web_command(port, workers=1, threads=WEB_THREADS)
+    with _process(command, "web", folder, OPITIOS_WEB_THREADS=str(WEB_THREADS)):
         until(lambda: _is_ready(origin), seconds=START_SECONDS)
         yield origin
 
@@ -42,8 +40,9 @@ def desk(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _process(arguments: tuple[str, ...], role: str, folder: Path) -> Iterator[None]:
-    environment = os.environ | {"OPITIOS_ROLE": role, "OPITIOS_PROCESS": f"{role}-journey"}
+def _process(arguments: tuple[str, ...], role: str, folder: Path, **more: str) -> Iterator[None]:
+    told = {"OPITIOS_ROLE": role, "OPITIOS_PROCESS": f"{role}-journey", **more}
+    environment = os.environ | told
     with (folder / f"{role}.log").open("ab") as log:
         process = subprocess.Popen(  # noqa: S603 - our own programs
             [sys.executable, *arguments], cwd=ROOT, env=environment, stdout=log, stderr=log
