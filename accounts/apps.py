@@ -16,14 +16,17 @@ class AccountsConfig(AppConfig):
     def ready(self) -> None:
         """Start the pool on a thread of its own: nothing here waits for Postgres."""
         # Registered by being imported: the schema's security scheme, the start-up checks.
-        from accounts import checks, schema  # noqa: F401, PLC0415 - models load after apps do
+        from accounts import checks, refusals, schema  # noqa: F401, PLC0415 - models load later
+        from opitios.core import http  # noqa: PLC0415
 
+        http.on_problem(refusals.tell_of_answer)
         role = get_config().role
         if role != "none":
             self._refuse_weak_keys()
         if role in SERVING:
             from accounts.pool import get_pool  # noqa: PLC0415
 
+            get_pool().show("refusals", refusals.get_refusals().part)
             get_pool().start()
 
     @staticmethod

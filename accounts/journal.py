@@ -1,7 +1,7 @@
 """One journal an account: audit trail, stream source and proof (design.md §3, law 2)."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -124,6 +124,20 @@ def append_each(told: Mapping[str, tuple[str, Mapping[str, Any]]]) -> None:
         "SELECT journal_append(t.id, t.kind, t.body)"
         " FROM unnest(%s::text[], %s::text[], %s::text[]) AS t(id, kind, body)",
         (ids, kinds, bodies),
+    )
+
+
+def append_many(account_id: str, told: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """Append many entries, each a kind and a body, to one account's journal in one round trip.
+
+    Raises django.db.IntegrityError where no journal is open for the account.
+    """
+    kinds = [kind for kind, _ in told]
+    bodies = [jsontext.canonical(entry) for _, entry in told]
+    database.rows(
+        "SELECT journal_append(%s, t.kind, t.body)"
+        " FROM unnest(%s::text[], %s::text[]) AS t(kind, body)",
+        (account_id, kinds, bodies),
     )
 
 

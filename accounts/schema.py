@@ -239,11 +239,12 @@ _POOL_PROCESS: Schema = {
             "sockets": COUNT,
             "roster_version": WHOLE,
             "trouble": nullable(TEXT),
+            "refusals": {"type": "object", "additionalProperties": COUNT},
         },
         # A process without clients (stream, beat) has none to be warm; only a desk has leases.
         optional=(
             *("warm", "connections", "leases", "queue", "senders", "streams", "sockets"),
-            *("roster_version", "trouble"),
+            *("roster_version", "trouble", "refusals"),
         ),
     ),
     **_OPEN,

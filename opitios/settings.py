@@ -5,7 +5,7 @@ from typing import Any
 
 from opitios import __version__
 from opitios.core import logs
-from opitios.core.config import get_config
+from opitios.core.config import get_config, secret_values
 from opitios.core.database import settings_from_url
 
 config = get_config()
@@ -135,6 +135,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 
 LOGGING_CONFIG = None
 logs.configure(config.log_level)
+logs.hide(secret_values(config))
 
 UNFOLD = {
     "SITE_TITLE": "Opitios",

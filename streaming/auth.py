@@ -1,6 +1,7 @@
 """Who is at the other end: the browser's origin and the client's token, never from the URL."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -8,6 +9,7 @@ from django.http.request import split_domain_port, validate_host
 
 from accounts.access import bearer_token
 from accounts.tokens import Principal, principal_from
+from opitios.core import client_address
 from opitios.core.errors import Problem
 from streaming.protocol import Code, Refusal
 
@@ -19,6 +21,12 @@ def header(headers: Headers, name: bytes) -> str | None:
     """Read a header; one given twice is joined by commas (RFC 9110 §5.2), None where it is not."""
     values = [value.decode("latin-1") for given, value in headers if given == name]
     return ", ".join(values) if values else None
+
+
+def address_of(scope: Mapping[str, Any]) -> str | None:
+    """Find the client's address; None where the server knows no peer."""
+    peer = (scope.get("client") or (None,))[0]
+    return client_address.client_address(peer, header(scope["headers"], b"x-forwarded-for"))
 
 
 def is_own_origin(headers: Headers) -> bool:

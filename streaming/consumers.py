@@ -9,9 +9,12 @@ import structlog
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 
+from accounts import refusals
+from accounts.refusals import Attempt
 from accounts.tokens import Principal
-from opitios.core import clock, ids
+from opitios.core import clock, ids, logs
 from opitios.core.config import get_config
+from opitios.core.errors import Reason
 from streaming import auth, protocol
 from streaming.buffer import Outbox
 from streaming.hub import get_hub
@@ -20,7 +23,15 @@ from streaming.protocol import Auth, Close, Code, Refusal
 from streaming.session import Session
 
 logger = structlog.get_logger("app")
-access = structlog.get_logger("access")
+
+# What of a client's refused messages is an attempt, in the words of the API's problems.
+ATTEMPTS = {
+    Code.NOT_AUTHENTICATED: Reason.UNAUTHORIZED,
+    Code.AUTH_FAILED: Reason.UNAUTHORIZED,
+    Code.FORBIDDEN: Reason.FORBIDDEN,
+    Code.NO_SUCH_ACCOUNT: Reason.NOT_FOUND,
+    Code.TOO_MANY: Reason.TOO_MANY_REQUESTS,
+}
 
 # api.md §6: seconds before its end that a token's owner is told.
 NOTICE_SECONDS = 60
@@ -41,6 +52,7 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]  # channels is not ty
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         """Serve a socket from its handshake to its end."""
         self.headers = list(scope["headers"])
+        self.address = auth.address_of(scope) or ""
         self.request_id = ids.request_id(auth.header(self.headers, b"x-request-id"))
         self.opened_at = clock.monotonic()
         self.code: int | None = None
@@ -78,6 +90,7 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]  # channels is not ty
         if not auth.is_own_origin(self.headers):
             # Before the handshake is answered, a close is its 403.
             self.code = 403
+            self._tell_of(Reason.FORBIDDEN)
             await self.send({"type": "websocket.close"})
             return
         get_hub().start()
@@ -120,9 +133,16 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]  # channels is not ty
 
     def _refuse(self, refusal: Refusal) -> None:
         self.outbox.put(protocol.frame([refusal.as_json()]))
+        if refusal.code in ATTEMPTS:
+            self._tell_of(ATTEMPTS[refusal.code], refusal.account_id)
         # A stranger has one try; a failed renewal leaves the token in force that was there.
         if refusal.code is Code.AUTH_FAILED and self.session.principal is None:
             self.outbox.end(Close.TOKEN)
+
+    def _tell_of(self, reason: Reason, account_id: str | None = None) -> None:
+        principal = self.session.principal
+        slug = reason.value.slug
+        refusals.tell(Attempt(slug, self.address, self.request_id, principal, account_id))
 
     # The token's time
 
@@ -195,13 +215,21 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]  # channels is not ty
         if self._writer is not None:
             self._writer.cancel()
             await asyncio.gather(self._writer, return_exceptions=True)
-        principal = self.session.principal
-        access.info(
+        self._log()
+
+    def _log(self) -> None:
+        principal, agent = self.session.principal, auth.header(self.headers, b"user-agent")
+        logs.write_access(
             "socket",
             request_id=self.request_id,
-            path=self.scope["path"],
+            path=logs.printable(self.scope["path"]),
             code=self.code,
             subject=None if principal is None else principal.sub,
-            seconds=round(clock.monotonic() - self.opened_at, 3),
+            accounts=len(self.session.accounts),
+            ms=round((clock.monotonic() - self.opened_at) * 1000, 3),
             frames=self.outbox.sent,
+            ip=self.address,
+            agent=None if agent is None else logs.printable(agent),
+            role=get_config().role,
+            process=get_config().process,
         )

@@ -18,6 +18,7 @@ from channels.db import database_sync_to_async
 from django.db import Error as DatabaseError
 
 from accounts import presence
+from accounts.refusals import get_refusals
 from opitios.core import clock, database
 from opitios.core.bus import Bus, Listener, Topic, get_bus
 from opitios.core.config import Timers, get_config
@@ -280,7 +281,8 @@ class Hub:
             socket.put(protocol.heartbeat(at, accounts))
 
     async def _report_on(self) -> None:
-        snapshot = {"sockets": len(self._sockets), "accounts": len(self._feeds)}
+        counted = {"sockets": len(self._sockets), "accounts": len(self._feeds)}
+        snapshot = counted | get_refusals().part()
         try:
             await _read(presence.write_row, self._started_at, snapshot)
         except DatabaseError as error:

@@ -65,11 +65,16 @@ WORDS: Mapping[Code, str] = {
 
 
 class Refusal(Exception):
-    """A client's message is not followed, and why. `detail` never repeats what the client wrote."""
+    """A client's message is not followed, and why. `detail` never repeats what the client wrote.
 
-    def __init__(self, code: Code, detail: str | None = None) -> None:
+    account_id: the one that was asked for and is not the client's, for our books alone.
+    """
+
+    def __init__(
+        self, code: Code, detail: str | None = None, *, account_id: str | None = None
+    ) -> None:
         super().__init__(WORDS[code])
-        self.code, self.detail = code, detail
+        self.code, self.detail, self.account_id = code, detail, account_id
 
     def as_json(self) -> dict[str, Any]:
         """The `error` message."""

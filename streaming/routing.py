@@ -1,12 +1,15 @@
 """Where the stream process answers: one path for sockets, nothing for HTTP."""
 
+import asyncio
 from typing import Any
 
 import structlog
 from channels.routing import ProtocolTypeRouter
 
 from accounts import tokens
-from opitios.core import ids, jsontext
+from accounts.refusals import get_refusals
+from opitios.core import ids, jsontext, logs
+from opitios.core.config import get_config
 from opitios.core.errors import Problem, Reason
 from opitios.core.http import PROBLEM
 from streaming import auth
@@ -31,18 +34,34 @@ async def websocket(scope: Event, receive: Receive, send: Send) -> None:
 async def not_found(scope: Event, receive: Receive, send: Send) -> None:
     """Answer 404 as a problem; a server that cannot answer a handshake so says 403."""
     kind = "http.response"
+    request_id = ids.request_id(auth.header(scope["headers"], b"x-request-id"))
+    _log(scope, request_id)
     if scope["type"] == "websocket":
         if "websocket.http.response" not in scope.get("extensions", {}):
             await send({"type": "websocket.close"})
             return
         kind = "websocket.http.response"
-    request_id = ids.request_id(auth.header(scope["headers"], b"x-request-id"))
     problem = Problem(Reason.NOT_FOUND, f"Here is only the WebSocket {STREAM_PATH}.")
     headers = [(b"content-type", PROBLEM.encode()), (b"x-request-id", request_id.encode())]
     body = jsontext.dumps(problem.body(request_id))
     headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": f"{kind}.start", "status": problem.status, "headers": headers})
     await send({"type": f"{kind}.body", "body": body})
+
+
+def _log(scope: Event, request_id: str) -> None:
+    agent = auth.header(scope["headers"], b"user-agent")
+    logs.write_access(
+        "request",
+        request_id=request_id,
+        method=logs.printable(scope.get("method", "GET")),
+        path=logs.printable(scope["path"]),
+        status=Reason.NOT_FOUND.value.status,
+        ip=auth.address_of(scope),
+        agent=None if agent is None else logs.printable(agent),
+        role=get_config().role,
+        process=get_config().process,
+    )
 
 
 async def lifespan(scope: Event, receive: Receive, send: Send) -> None:
@@ -59,6 +78,8 @@ async def lifespan(scope: Event, receive: Receive, send: Send) -> None:
     await send({"type": "lifespan.startup.complete"})
     await receive()
     await get_hub().stop()
+    # uvicorn ends by the signal that stopped it, which runs no exit functions.
+    await asyncio.to_thread(get_refusals().end)
     await send({"type": "lifespan.shutdown.complete"})
 
 

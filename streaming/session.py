@@ -67,8 +67,9 @@ class Session:
 
     async def _subscribe(self, principal: Principal, orders: tuple[str, ...]) -> None:
         """Judge every account before any is followed: 4404 before 4403, as in REST (api.md §1)."""
-        if not all(_is_held(principal, name) for name in orders if name != EVERYTHING):
-            raise Refusal(Code.NO_SUCH_ACCOUNT, NO_SUCH_ACCOUNT)
+        for name in orders:
+            if name != EVERYTHING and not _is_held(principal, name):
+                raise Refusal(Code.NO_SUCH_ACCOUNT, NO_SUCH_ACCOUNT, account_id=name)
         try:
             named = await self._named(principal, orders)
             await self._hub.open(named)

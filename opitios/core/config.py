@@ -7,6 +7,7 @@ from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import (
@@ -18,6 +19,9 @@ from pydantic_settings import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
+
+# A password that is shorter is found by anybody who guesses; nothing can be searched for it.
+SHORTEST_SECRET = 12
 
 Role = Literal["web", "stream", "desk", "market", "worker", "beat", "none"]
 
@@ -104,6 +108,8 @@ class Timers(BaseModel):
     stream_spread: float = 30.0
     # design.md §7: how late a client hears of an entry whose push was lost with Redis.
     stream_poll: float = 1.0
+    # api.md §8: refused attempts are counted over so long before one entry tells of them.
+    refusal_window: float = 60.0
     # api.md §6: the beat of a client's socket, and how long it may stay without a token.
     stream_heartbeat: float = 15.0
     stream_auth: float = 5.0
@@ -232,6 +238,24 @@ def get_config() -> Config:
         _env_file=(_files("OPITIOS_ENV_FILE", ".run/settings.env"), ROOT / ".env"),
         _secrets_dir=secrets,
     )
+
+
+def secret_values(config: Config) -> list[str]:
+    """Every secret of the settings that a text could be searched for, the longest first.
+
+    Shorter ones than a dozen characters are ordinary words; those are for start-up checks to say.
+    """
+    urls = (config.database_url, config.database_owner_url, config.redis_url)
+    words = [urlsplit(url.get_secret_value()).password or "" for url in urls if url is not None]
+    found = [config.secret_key.get_secret_value(), *words, *map(unquote, words)]
+    ring = config.master_keys.get_secret_value().split(",")
+    found += [part.partition(":")[2].strip() or part.strip() for part in ring]
+    for key in config.jwt_keys:
+        # A public key is none; a PEM is searched for line by line, as it would be written.
+        secrets = [key.private_key, key.key if key.alg.startswith("HS") else None]
+        found += [line for each in secrets if each for line in each.get_secret_value().split("\n")]
+    kept = {each for each in found if len(each) >= SHORTEST_SECRET and not each.startswith("-----")}
+    return sorted(kept, key=len, reverse=True)
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,6 @@
 """The house rules of every API view: JSON only, strict bodies, one problem answer for a refusal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -13,11 +13,11 @@ from rest_framework import exceptions, negotiation, parsers, renderers
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from opitios.core import bodies, jsontext
+from opitios.core import bodies, jsontext, logs
 from opitios.core.bodies import MAX_BODY
 from opitios.core.errors import FieldError, Problem, Reason
 
-logger = structlog.get_logger("app")
+errors = structlog.get_logger("errors")
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
@@ -40,8 +40,26 @@ def answer_bytes(
     return response
 
 
+_listeners: list[Callable[[HttpRequest, Problem], None]] = []
+
+
+def on_problem(call: Callable[[HttpRequest, Problem], None]) -> None:
+    """Be told of every problem that is answered, before it is sent. It must not wait or fail."""
+    _listeners.append(call)
+
+
+def account_in_path(request: HttpRequest) -> str | None:
+    """The account that the path names, cut and made printable; None where it names none."""
+    match = request.resolver_match
+    named = None if match is None else match.kwargs.get("account_id")
+    return None if named is None else logs.printable(str(named))
+
+
 def problem_answer(problem: Problem, request: HttpRequest) -> HttpResponse:
     """Write a refusal as problem+json, with Retry-After where waiting helps."""
+    request.problem = problem  # type: ignore[attr-defined] # for the access log's line
+    for call in _listeners:
+        call(request, problem)
     body = problem.body(getattr(request, "request_id", None))
     text = jsontext.dumps(body)
     response = HttpResponse(text, status=body["status"], content_type=PROBLEM)
@@ -81,7 +99,7 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> HttpRespo
     """DRF's hook: a known refusal becomes its problem, anything else is logged and a plain 500."""
     problem = problem_of(error)
     if problem is None:
-        logger.error("unforeseen error", exc_info=error)
+        errors.error("unforeseen error", exc_info=error)
         problem = Problem(Reason.INTERNAL)
     request: Request = context["request"]
     response = problem_answer(problem, request._request)

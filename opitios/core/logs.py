@@ -1,10 +1,15 @@
-"""Logs: one JSON object a line, constant messages with fields, secrets masked by name."""
+"""Logs: one JSON object a line, constant messages with fields, secrets masked by name and value.
+
+Loggers: `app` what happens, `access` one line a request or socket, `security` one line a refused
+attempt, `errors` what nobody foresaw.
+"""
 
 import logging
 import logging.config
 import os
+import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +20,42 @@ from opitios.core import clock
 
 # A field with such a name never reaches a log, whoever logs it (law 8).
 _SECRET_WORDS = ("secret", "password", "token", "api_key", "authorization", "master_key", "dsn")
+
+# A signed token, wherever it stands: three parts of base64url, the first a JSON object.
+_TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+
+# What a caller wrote is cut to so many characters: lines stay lines.
+LONGEST_TEXT = 300
+
+
+class _Hidden:
+    """The secrets of this process's settings: no line holds one, whoever wrote it (law 8)."""
+
+    values: tuple[str, ...] = ()
+
+
+def hide(values: Iterable[str]) -> None:
+    """Keep these values out of every line from now on."""
+    _Hidden.values = tuple(values)
+
+
+def scrub(text: str) -> str:
+    """Take tokens and the settings' secrets out of a text."""
+    for value in _Hidden.values:
+        if value in text:
+            text = text.replace(value, "***")
+    return _TOKEN.sub("***", text) if "eyJ" in text else text
+
+
+def printable(text: str) -> str:
+    """Make a caller's text harmless on a terminal and in a viewer, and short.
+
+    Controls (line ends, ANSI), marks of direction and lone surrogates become `\ufffd`.
+    """
+    text = text[:LONGEST_TEXT]
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 # The names of fields are few and stand in our code.
@@ -40,6 +81,13 @@ _SHARED: list[Any] = [
 ]
 
 
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """Where everybody's lines end: libraries and exceptions quote what no field is named for."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return scrub(super().format(record))
+
+
 def logging_settings(level: str) -> dict[str, Any]:
     """Make Django's LOGGING: our loggers and everybody else's through the same renderer."""
     return {
@@ -47,7 +95,7 @@ def logging_settings(level: str) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {
             "json": {
-                "()": structlog.stdlib.ProcessorFormatter,
+                "()": _Formatter,
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                     structlog.processors.JSONRenderer(),
@@ -66,18 +114,29 @@ def logging_settings(level: str) -> dict[str, Any]:
 
 
 _access = logging.getLogger("access")
+_security = logging.getLogger("security")
 
 
-def write_access(**fields: Any) -> None:
-    """Write the line of one answered request, in the shape of every other line.
+def write_access(event: str, **fields: Any) -> None:
+    """Write the line of one answered request or one socket, in the shape of every other line."""
+    _write(_access, "info", event, fields)
 
-    Past logging and structlog, which cost a request more than the rest of its middleware. One write
-    a line: lines of threads and processes do not mix.
+
+def write_security(event: str, **fields: Any) -> None:
+    """Write the line of one refused attempt."""
+    _write(_security, "warning", event, fields)
+
+
+def _write(logger: logging.Logger, level: str, event: str, fields: dict[str, Any]) -> None:
+    """Write a line past logging and structlog, which cost a request more than its middleware.
+
+    One write a line: lines of threads and processes do not mix. Texts of callers are `printable`
+    before they come here.
     """
-    if _access.isEnabledFor(logging.INFO):
-        about = {"logger": "access", "level": "info", "at": clock.rfc3339(clock.now())}
-        line = {**fields, "event": "request", **about}
-        os.write(sys.stderr.fileno(), orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+    if logger.isEnabledFor(logging.INFO):
+        about = {"logger": logger.name, "level": level, "at": clock.rfc3339(clock.now())}
+        line = orjson.dumps({**fields, "event": event, **about}).decode()
+        os.write(sys.stderr.fileno(), f"{scrub(line)}\n".encode())
 
 
 def configure(level: str) -> None:

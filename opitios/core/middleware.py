@@ -11,8 +11,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.module_loading import import_string
 
 from opitios.core import bodies, client_address, clock, ids, logs
+from opitios.core.config import get_config
 from opitios.core.errors import Problem
-from opitios.core.http import problem_answer
+from opitios.core.http import account_in_path, problem_answer
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -32,15 +33,35 @@ class RequestFloor:
         started = clock.monotonic()
         response = self.get_response(request)
         response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
-        logs.write_access(
-            request_id=request.request_id,  # type: ignore[attr-defined]
-            method=request.method,
-            path=request.path,
-            status=response.status_code,
-            ms=round((clock.monotonic() - started) * 1000, 3),
-            subject=getattr(request, "subject", None),
-        )
+        _log(request, response, started)
         return response
+
+
+_PROCESS = {"role": get_config().role, "process": get_config().process}
+
+
+def _log(request: Any, response: HttpResponse, started: float) -> None:
+    match = request.resolver_match
+    problem: Problem | None = getattr(request, "problem", None)
+    staff = getattr(request, "_cached_user", None)
+    agent = request.META.get("HTTP_USER_AGENT")
+    logs.write_access(
+        "request",
+        request_id=request.request_id,
+        method=logs.printable(request.method),
+        path=logs.printable(request.path),
+        route=None if match is None else match.route,
+        status=response.status_code,
+        reason=None if problem is None else problem.reason.value.slug,
+        ms=round((clock.monotonic() - started) * 1000, 3),
+        bytes=None if response.streaming else len(response.content),
+        subject=getattr(request, "subject", None),
+        staff=staff.get_username() if staff is not None and staff.pk else None,
+        account_id=account_in_path(request),
+        ip=request.client_ip,
+        agent=None if agent is None else logs.printable(agent),
+        **_PROCESS,
+    )
 
 
 def _leave_out_idle_hooks() -> None:

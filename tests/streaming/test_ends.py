@@ -77,7 +77,8 @@ def test_each_socket_leaves_one_line_in_the_access_log(
     assert len(lines) == 1
     assert (lines[0]["subject"], lines[0]["path"]) == ("bot-7", "/ws/v1/stream")
     assert (lines[0]["code"], lines[0]["frames"]) == (1000, 3)
-    assert lines[0]["seconds"] > 0
+    assert lines[0]["ms"] > 0
+    assert (lines[0]["ip"], lines[0]["role"]) == ("127.0.0.1", "stream")
 
 
 def test_the_process_shows_itself_in_the_pool(
