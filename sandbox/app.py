@@ -1,12 +1,15 @@
 """The sandbox on one port: both APIs, the stream and the switches over one set of books."""
 
+import asyncio
+
 from aiohttp import web
 
 from sandbox.account_rest import AccountApi
 from sandbox.conditions import Terms
 from sandbox.contracts_rest import ContractsApi
-from sandbox.control import Control
+from sandbox.control import Control, Hubs
 from sandbox.data_rest import DataApi
+from sandbox.data_streams import DataHub
 from sandbox.faults import Faults
 from sandbox.gate import STREAM_PATH, Gate
 from sandbox.ledger import Ledger
@@ -29,6 +32,7 @@ class Sandbox:
         self.hub = Hub()
         self.venue = Venue(ledger, terms, self.hub.publish)
         self.venue.recover()
+        self.data_hub = DataHub(self.venue)
         self.faults = Faults()
         self.app = self._build(limits)
 
@@ -39,12 +43,14 @@ class Sandbox:
         app.add_routes(ContractsApi(self.venue).routes())
         app.add_routes(DataApi(self.venue).routes())
         app.add_routes(OptionDataApi(self.venue).routes())
-        app.add_routes(Control(self.venue, self.hub, self.faults, limits).routes())
-        app.add_routes([web.get(STREAM_PATH, self.hub.serve)])
+        app.add_routes(
+            Control(self.venue, Hubs(self.hub, self.data_hub), self.faults, limits).routes()
+        )
+        app.add_routes([web.get(STREAM_PATH, self.hub.serve), *self.data_hub.routes()])
         app.on_shutdown.append(self._let_go)
         return app
 
     async def _let_go(self, _: web.Application) -> None:
         """Requests that hang and open sockets would keep the server from ending."""
         self.faults.clear()
-        await self.hub.close()
+        await asyncio.gather(self.hub.close(), self.data_hub.close())

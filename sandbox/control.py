@@ -1,30 +1,40 @@
 """The sandbox's own routes, /sandbox/…: no key, JSON in and out, errors without a code."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import orjson
 from aiohttp import web
 
 from sandbox.answers import json_answer
-from sandbox.faults import FaultOrder, Faults
+from sandbox.data_streams import DataHub
+from sandbox.faults import SOCKET_FAULTS, FaultOrder, Faults
 from sandbox.instants import rfc3339
 from sandbox.ledger import Entry
 from sandbox.limits import RateLimits
 from sandbox.refusals import RefusedError
 from sandbox.streams import Hub
-from sandbox.switches import AccountSwitch, LimitsSwitch, read_switch
+from sandbox.switches import AccountSwitch, FeedSwitch, LimitsSwitch, read_switch
 from sandbox.venue import Venue
 
 DEFAULT_ENTRIES = 1000
+# A data server lets go of a half-dead connection after about so long (alpaca-wire.md §3c).
+REAPED_AFTER_MS = 90_000
+
+
+class Hubs(NamedTuple):
+    """The sockets of orders and those of market data."""
+
+    orders: Hub
+    data: DataHub
 
 
 class Control:
     """The handlers."""
 
-    def __init__(self, venue: Venue, hub: Hub, faults: Faults, limits: RateLimits) -> None:
+    def __init__(self, venue: Venue, hubs: Hubs, faults: Faults, limits: RateLimits) -> None:
         self._venue = venue
-        self._hub = hub
+        self._hub, self._data_hub = hubs
         self._faults = faults
         self._limits = limits
 
@@ -35,6 +45,7 @@ class Control:
             web.get("/sandbox/ledger", self.ledger),
             web.get("/sandbox/ledger/summary", self.summary),
             web.post("/sandbox/limits", self.turn_limits),
+            web.post("/sandbox/feed", self.turn_feed),
             web.get("/sandbox/faults", self.list_faults),
             web.post("/sandbox/faults", self.add_fault),
             web.delete("/sandbox/faults", self.clear_faults),
@@ -53,6 +64,7 @@ class Control:
                 "open_orders": len(exchange.open_orders()),
                 "sockets": self._hub.sockets,
                 "listening": self._hub.listening,
+                "data_sockets": self._data_hub.sockets,
                 "market": {
                     "mode": hours.mode,
                     "is_open": hours.is_open(self._venue.clock.now()),
@@ -102,6 +114,11 @@ class Control:
         self._limits.per_minute = switch.per_minute
         return json_answer(msgspec.structs.asdict(switch))
 
+    async def turn_feed(self, request: web.Request) -> web.Response:
+        """POST /sandbox/feed: until the next start."""
+        self._data_hub.switch = read_switch(await _body(request), FeedSwitch)
+        return json_answer(msgspec.structs.asdict(self._data_hub.switch))
+
     async def list_faults(self, _: web.Request) -> web.Response:
         """GET /sandbox/faults."""
         return json_answer({"faults": self._faults.render()})
@@ -111,10 +128,22 @@ class Control:
         order = read_switch(await _body(request), FaultOrder)
         if order.times < 0 or order.ms < 0:
             raise RefusedError(422, None, "times and ms must not be negative")
-        if order.fault == "stream_drop":
-            dropped = self._hub.drop(order.account, order.times)
-            return json_answer({"fault": "stream_drop", "dropped": dropped})
+        if order.fault in SOCKET_FAULTS:
+            struck = self._strike_sockets(order)
+            return json_answer({"fault": order.fault, "dropped": struck})
         return json_answer(self._faults.add(order).render())
+
+    def _strike_sockets(self, order: FaultOrder) -> int:
+        """Do to the account's sockets what the fault says; how many they were."""
+        match order.fault:
+            case "data_mute":
+                return self._data_hub.mute(order.account)
+            case "data_drop":
+                return self._data_hub.drop(order.account)
+            case "data_half_dead":
+                return self._data_hub.drop(order.account, order.ms or REAPED_AFTER_MS)
+            case _:
+                return self._hub.drop(order.account, order.times)
 
     async def clear_faults(self, _: web.Request) -> web.Response:
         """DELETE /sandbox/faults: lift all, and cut the requests that hang."""

@@ -63,6 +63,11 @@ def symbols_of(query: Mapping[str, str], shape: re.Pattern[str] = _SHAPE) -> lis
     return symbols
 
 
+def has_stock_shape(text: str) -> bool:
+    """Whether it can be a stock's symbol at all, known or not."""
+    return _SHAPE.fullmatch(text) is not None
+
+
 def check_symbol(symbol: str, shape: re.Pattern[str] = _SHAPE) -> None:
     """Raises:
     RefusedError: it cannot be a symbol.

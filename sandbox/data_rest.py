@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from aiohttp import web
 
 from sandbox.answers import json_answer
-from sandbox.bars import Bar, Paper, Window, bars
+from sandbox.bars import Bar, Window, bars
 from sandbox.data_query import (
     ADJUSTMENTS,
     STOCK_FEEDS,
@@ -19,13 +19,13 @@ from sandbox.data_query import (
 )
 from sandbox.instants import SECOND, rfc3339
 from sandbox.market import Quote, Trade
+from sandbox.papers import stock_paper
 from sandbox.refusals import RefusedError
 from sandbox.timeframes import DAILY, MINUTELY, Timeframe
 from sandbox.venue import Venue
 
 # How far back the last two daily bars lie at the most, in nanoseconds: no closure is longer.
 LOOK_BACK = 12 * 86_400 * SECOND
-SHARES_A_MINUTE = 9_000
 KINDS = "{what:quotes|trades|bars}"
 
 
@@ -115,8 +115,7 @@ class DataApi:
         return self._bars(symbol, window, frame)
 
     def _bars(self, symbol: str, window: Window, frame: Timeframe) -> Iterator[Bar]:
-        market = self._venue.market
-        paper = Paper(lambda at: market.mid(symbol, at), SHARES_A_MINUTE, market.salt(symbol))
+        paper = stock_paper(self._venue.market, symbol)
         return bars(paper, frame, window, days=self._venue.trading_days(), now=self._now)
 
     @property

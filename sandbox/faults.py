@@ -33,9 +33,14 @@ Kind = Literal[
     "html_502",
     "wrong_id",
     "stream_drop",
+    "data_drop",
+    "data_mute",
+    "data_half_dead",
 ]
 When = Literal["before", "after"]
 
+# These strike the sockets there are; `data_half_dead` keeps their places taken for `ms`.
+SOCKET_FAULTS = ("stream_drop", "data_drop", "data_mute", "data_half_dead")
 # These make no sense before the books have acted.
 ONLY_AFTER = ("504_after_accept", "wrong_id")
 MAX_MS = 600_000

@@ -1,5 +1,6 @@
 """The front door of every request: key, limit, fault, request id, error body."""
 
+import re
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -17,6 +18,9 @@ CHANGING = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 DATA_PREFIXES = ("/v2/stocks/", "/v1beta1/")
 CONTROL_PREFIX = "/sandbox/"
 STREAM_PATH = "/stream"
+_SOCKET = re.compile(
+    rf"{STREAM_PATH}|/v2/(?:iex|sip|delayed_sip)|/v1beta1/(?:indicative|opra)", re.ASCII
+)
 
 ACCOUNT: web.RequestKey[str] = web.RequestKey("account", str)
 VISIT: web.RequestKey[Visit] = web.RequestKey("visit", Visit)
@@ -61,7 +65,7 @@ class Gate:
         try:
             if request.path.startswith(CONTROL_PREFIX):
                 return await handler(request)
-            if request.path == STREAM_PATH:
+            if _SOCKET.fullmatch(request.path):
                 return await self._admit_socket(request, handler)
             return await self._admit_call(request, handler)
         except RefusedError as refusal:

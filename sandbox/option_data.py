@@ -4,14 +4,14 @@ Both feeds tell the same prices.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from itertools import islice
 
 from aiohttp import web
 
 from sandbox.answers import json_answer
-from sandbox.bars import Bar, Paper, Window, bars
+from sandbox.bars import Bar, Window, bars
 from sandbox.contract_filter import read_filter
 from sandbox.contracts import Contract, chain, find_contract
 from sandbox.data_query import (
@@ -29,12 +29,11 @@ from sandbox.data_query import (
     token_of,
 )
 from sandbox.instants import SECOND, parse_instant, rfc3339
+from sandbox.papers import option_paper
 from sandbox.pricing import (
     OptionQuote,
     expires_at,
-    fair_price,
     greeks,
-    hash_of,
     implied_volatility,
     option_quote,
 )
@@ -45,7 +44,6 @@ from sandbox.venue import Venue
 DEFAULT_SNAPSHOTS, MAX_SNAPSHOTS = 100, 1000
 # How far back the last bar of a contract lies at the most, in nanoseconds.
 LOOK_BACK = 12 * 86_400 * SECOND
-CONTRACTS_A_MINUTE = 12
 EXCHANGES = "ABCNPX"
 
 _OCC_SHAPE = re.compile(r"[A-Z]{1,6}\d{6}[CP]\d{8}", re.ASCII)
@@ -133,12 +131,9 @@ class OptionDataApi:
         return self._bars(contract, window, frame)
 
     def _bars(self, contract: Contract, window: Window, frame: Timeframe) -> Iterator[Bar]:
-        paper = Paper(self._price_of(contract), CONTRACTS_A_MINUTE, hash_of(contract))
+        paper = option_paper(self._venue.market, contract)
         over = window._replace(end=min(window.end, expires_at(contract)))
         return bars(paper, frame, over, days=self._venue.trading_days(), now=self._now)
-
-    def _price_of(self, contract: Contract) -> Callable[[int], float]:
-        return lambda at: fair_price(self._venue.market, contract, at)
 
     def _contracts(self, request: web.Request) -> Iterator[Contract]:
         """The contracts asked for that exist or existed."""

@@ -1,7 +1,7 @@
 """The sandbox's own switches: what may be asked for over /sandbox/…, read and checked."""
 
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -9,6 +9,9 @@ from sandbox.hours import Mode
 from sandbox.keys import is_account_id
 from sandbox.matching import DEFAULT_DELAY_MS, MAX_DELAY_MS, FillMode
 from sandbox.refusals import RefusedError
+
+# More rounds a second than one event loop can make.
+MAX_PER_SECOND = 500
 
 Body = TypeVar("Body", bound=msgspec.Struct)
 
@@ -46,6 +49,18 @@ class LimitsSwitch(msgspec.Struct, forbid_unknown_fields=True):
     per_minute: int = 200
 
 
+class FeedSwitch(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /sandbox/feed: how the market data sockets behave. `symbol_limit` 0: none.
+
+    `connections`: of one account to one endpoint. The basic plan hears neither sip nor opra.
+    """
+
+    quotes_per_second: float = 5.0
+    symbol_limit: int = 0
+    connections: int = 1
+    plan: Literal["basic", "plus"] = "plus"
+
+
 class AccountSwitch(msgspec.Struct, forbid_unknown_fields=True):
     """POST /sandbox/accounts: change an account's cash (USD) or its right to sell short."""
 
@@ -73,6 +88,8 @@ def read_switch(body: object, kind: type[Body]) -> Body:
         raise RefusedError(422, None, str(error)) from error
     if isinstance(switch, FillsSwitch) and not 0 <= switch.delay_ms <= MAX_DELAY_MS:
         raise RefusedError(422, None, f"delay_ms must be from 0 to {MAX_DELAY_MS}")
+    if isinstance(switch, FeedSwitch) and not 0 < switch.quotes_per_second <= MAX_PER_SECOND:
+        raise RefusedError(422, None, f"quotes_per_second must be from 0 to {MAX_PER_SECOND}")
     if isinstance(switch, AccountSwitch) and not is_account_id(switch.account):
         raise RefusedError(422, None, "account is no account id")
     return switch

@@ -106,7 +106,7 @@ def test_the_same_bars_again_and_an_hour_holds_its_minutes(data_raw: Any) -> Non
 def test_an_unknown_symbol_or_a_time_to_come_has_no_bars(
     broker: SandboxProcess, account: str
 ) -> None:
-    nothing = {"bars": {}, "next_page_token": None}
+    nothing: Any = {"bars": {}, "next_page_token": None}
 
     assert history(broker, account, symbols="ZZZZ").json() == nothing
     assert history(broker, account, start="2031-01-01", end="2031-02-01").json() == nothing

@@ -118,7 +118,7 @@ def test_a_chain_has_the_published_shape_and_every_active_contract(
 
 
 def test_alpacas_filters_choose_from_a_chain(broker: SandboxProcess, account: str) -> None:
-    bounds = {"strike_price_gte": 180, "strike_price_lte": 190, "type": "put"}
+    bounds: Any = {"strike_price_gte": 180, "strike_price_lte": 190, "type": "put"}
 
     found = chain(broker, account, **bounds, expiration_date_lte=SOON.isoformat())["snapshots"]
 
