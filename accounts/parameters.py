@@ -5,15 +5,23 @@ All that is wrong is told at once.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from uuid import UUID
 
 from accounts.models import Account, AccountState
-from opitios.core.errors import FieldError, Problem, Reason
-
-Query = Mapping[str, str]
-Check = Callable[[str, str], FieldError | None]
+from opitios.core.errors import FieldError
+from opitios.core.parameters import (
+    Check,
+    Query,
+    count_to,
+    day_or_time,
+    instant_of,
+    judge,
+    like,
+    one_of,
+    point,
+    unspoiled,
+)
 
 ACTIVITY_TYPES = (
     *("FILL", "TRANS", "MISC", "ACATC", "ACATS", "CFEE", "CGD", "CIL", "CSD", "CSW", "DIV"),
@@ -37,28 +45,8 @@ _FINE_UNTIL = {"D": 30, "W": 4, "M": 1, "A": 0}
 # The symbol of a stock, a pair or an option (OCC): nothing in it that means something in a path.
 SYMBOL = re.compile(r"[A-Z0-9]{1,22}([./][A-Z0-9]{1,6})?")
 _PERIOD = re.compile(r"([1-9][0-9]{0,3})([DWMA])")
-_DAY_OR_TIME = re.compile(
-    r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d))?", re.ASCII
-)
-_EPOCH = re.compile(r"[0-9]{1,11}")
 # An activity's id: a time, two colons, a UUID.
 _ACTIVITY_ID = re.compile(r"[0-9A-Za-z:_-]{1,100}")
-
-
-def _word(*allowed: str) -> Check:
-    def check(name: str, value: str) -> FieldError | None:
-        if value in allowed:
-            return None
-        return FieldError(name, "not-allowed", f"{name} is {' or '.join(allowed)}.", allowed)
-
-    return check
-
-
-def _like(shape: "re.Pattern[str]", reason: str, message: str) -> Check:
-    def check(name: str, value: str) -> FieldError | None:
-        return None if shape.fullmatch(value) else FieldError(name, reason, message)
-
-    return check
 
 
 def _types(*also: str) -> Check:
@@ -71,17 +59,6 @@ def _types(*also: str) -> Check:
     return check
 
 
-def _day_or_time(name: str, value: str) -> FieldError | None:
-    if _DAY_OR_TIME.fullmatch(value) and _instant(value) is not None:
-        return None
-    message = f"{name} is a day or an instant, such as 2026-11-20 or 2026-11-20T14:30:00Z."
-    return FieldError(name, "not-a-time", message)
-
-
-def _point(name: str, value: str) -> FieldError | None:
-    return None if _EPOCH.fullmatch(value) else _day_or_time(name, value)
-
-
 def _uuid(name: str, value: str) -> FieldError | None:
     try:
         UUID(value)
@@ -90,39 +67,33 @@ def _uuid(name: str, value: str) -> FieldError | None:
     return None
 
 
-def _count(name: str, value: str) -> FieldError | None:
-    if re.fullmatch(r"[1-9][0-9]{0,2}", value) and int(value) <= MAX_ACTIVITIES:
-        return None
-    return FieldError(name, "out-of-range", f"{name} is a number from 1 to {MAX_ACTIVITIES}.")
-
-
 LISTING: Mapping[str, Check] = {
-    "state": _word(*AccountState.State.values),
-    "environment": _word(*Account.Environment.values),
+    "state": one_of(*AccountState.State.values),
+    "environment": one_of(*Account.Environment.values),
 }
 HISTORY: Mapping[str, Check] = {
-    "period": _like(
+    "period": like(
         _PERIOD, "not-a-period", "period is a number and D, W, M or A, such as 7D or 1M."
     ),
-    "timeframe": _word(*TIMEFRAMES),
-    "intraday_reporting": _word(*REPORTINGS),
-    "start": _point,
-    "end": _point,
-    "pnl_reset": _word(*PNL_RESETS),
-    "extended_hours": _word("true", "false"),
+    "timeframe": one_of(*TIMEFRAMES),
+    "intraday_reporting": one_of(*REPORTINGS),
+    "start": point,
+    "end": point,
+    "pnl_reset": one_of(*PNL_RESETS),
+    "extended_hours": one_of("true", "false"),
     "cashflow_types": _types("ALL", "NONE"),
 }
 ACTIVITIES: Mapping[str, Check] = {
     "activity_types": _types(),
-    "category": _word(*CATEGORIES),
+    "category": one_of(*CATEGORIES),
     "order_id": _uuid,
-    "date": _day_or_time,
-    "after": _day_or_time,
-    "until": _day_or_time,
-    "direction": _word(*DIRECTIONS),
-    "page_size": _count,
-    "limit": _count,
-    "page_token": _like(
+    "date": day_or_time,
+    "after": day_or_time,
+    "until": day_or_time,
+    "direction": one_of(*DIRECTIONS),
+    "page_size": count_to(MAX_ACTIVITIES),
+    "limit": count_to(MAX_ACTIVITIES),
+    "page_token": like(
         _ACTIVITY_ID, "unknown-token", "page_token is the id of the last activity read."
     ),
 }
@@ -131,41 +102,23 @@ ACTIVITIES: Mapping[str, Check] = {
 def read_listing(query: Query) -> dict[str, str]:
     """Judge the filters of `GET accounts`. Raises Problem 422."""
     given = {name: value for name, value in query.items() if name in LISTING}
-    _judge(given, LISTING, ())
+    judge(given, LISTING)
     return given
 
 
 def read_history(query: Query) -> dict[str, str]:
     """Judge what is asked of the portfolio's history. Raises Problem 422."""
-    given = _unspoiled(query)
-    _judge(given, HISTORY, (_at_most_two, _in_order, _not_too_fine))
+    given = unspoiled(query)
+    judge(given, HISTORY, (_at_most_two, _in_order, _not_too_fine))
     return given
 
 
 def read_activities(query: Query) -> dict[str, str]:
     """Judge what is asked of the activities: `page_size` is always there. Raises Problem 422."""
-    given = _unspoiled(query)
-    _judge(given, ACTIVITIES, (_one_filter, _one_size))
+    given = unspoiled(query)
+    judge(given, ACTIVITIES, (_one_filter, _one_size))
     size = given.pop("limit", str(DEFAULT_ACTIVITIES))
     return {"page_size": size} | given
-
-
-def _unspoiled(query: Query) -> dict[str, str]:
-    # A plus sign that was not escaped arrives as a space.
-    return {name: value.replace(" ", "+") for name, value in query.items()}
-
-
-def _judge(
-    given: Query, checks: Mapping[str, Check], rules: Sequence[Callable[[Query], FieldError | None]]
-) -> None:
-    """Judge each value, then what they say together."""
-    found = [checks[name](name, value) for name, value in sorted(given.items())]
-    errors = [error for error in found if error is not None]
-    if not errors:
-        errors = [error for error in (rule(given) for rule in rules) if error is not None]
-    if errors:
-        detail = "; ".join(f"{error.field}: {error.message}" for error in errors[:3])
-        raise Problem(Reason.INVALID_PARAMETER, detail, errors=errors)
 
 
 def _at_most_two(given: Query) -> FieldError | None:
@@ -176,7 +129,7 @@ def _at_most_two(given: Query) -> FieldError | None:
 
 
 def _in_order(given: Query) -> FieldError | None:
-    start, end = (_instant(given.get(name, "")) for name in ("start", "end"))
+    start, end = (instant_of(given.get(name, "")) for name in ("start", "end"))
     if start is not None and end is not None and start >= end:
         return FieldError("end", "before-start", "end is after start.")
     return None
@@ -202,14 +155,3 @@ def _one_size(given: Query) -> FieldError | None:
     if {"limit", "page_size"} <= given.keys():
         return FieldError("limit", "not-together", "Give limit or page_size: they are the same.")
     return None
-
-
-def _instant(text: str) -> datetime | None:
-    """Read a day (midnight UTC), an instant with an offset, or epoch seconds; None: neither."""
-    try:
-        if _EPOCH.fullmatch(text):
-            return datetime.fromtimestamp(int(text), UTC)
-        found = datetime.fromisoformat(text) if _DAY_OR_TIME.fullmatch(text) else None
-        return None if found is None else found.replace(tzinfo=found.tzinfo or UTC)
-    except (ValueError, OverflowError, OSError):
-        return None

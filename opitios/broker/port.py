@@ -138,6 +138,26 @@ class TradingPort(Protocol):
         """Read one position; `NotFound` where there is none."""
         ...
 
+    def clock(self) -> Answer:
+        """Read whether the market is open, and its next open and close."""
+        ...
+
+    def calendar(self, **filters: Any) -> Answer:
+        """List the trading days from `start` to `end`."""
+        ...
+
+    def assets(self, **filters: Any) -> Answer:
+        """List assets: all of them, about 33,000 stocks."""
+        ...
+
+    def asset(self, symbol: str) -> Answer:
+        """Read one asset by symbol or id; `NotFound` where there is none."""
+        ...
+
+    def option_contracts(self, **filters: Any) -> Answer:
+        """List one page of option contracts."""
+        ...
+
 
 class DataPort(Protocol):
     """Market data of one data account. Every method raises a `BrokerError` unless it answers."""
@@ -148,4 +168,20 @@ class DataPort(Protocol):
 
     def latest_trades(self, symbols: Sequence[str], feed: str | None = None) -> Answer:
         """Read `{"trades": {symbol: trade}}`; feed None leaves the choice to the broker."""
+        ...
+
+    def snapshots(self, symbols: Sequence[str], feed: str | None = None) -> Answer:
+        """Read `{symbol: snapshot}`, without a wrapper."""
+        ...
+
+    def bars(self, symbols: Sequence[str], **filters: Any) -> Answer:
+        """Read one page: `{"bars": {symbol: [bar …]}, "next_page_token": …}`."""
+        ...
+
+    def option_quotes(self, symbols: Sequence[str], feed: str | None = None) -> Answer:
+        """Read `{"quotes": {contract: quote}}`."""
+        ...
+
+    def option_chain(self, underlying: str, **filters: Any) -> Answer:
+        """Read one page: `{"snapshots": {contract: snapshot}, "next_page_token": …}`."""
         ...

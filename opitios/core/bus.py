@@ -22,6 +22,8 @@ from opitios.core.config import get_config
 
 logger = structlog.get_logger("app")
 
+Command = tuple[str | bytes | int, ...]
+
 # reliability.md §2.2: Redis 200 ms, no retry, open for 5 s after a failure.
 CALL_SECONDS = 0.2
 OPEN_SECONDS = 5.0
@@ -59,34 +61,38 @@ class Bus:
 
         False when Redis is away: the polls will find what they were about.
         """
+        sent = self.ask(
+            *(("PUBLISH", self.channel(topic), orjson.dumps(message)) for topic, message in hints)
+        )
+        return sent is not None
+
+    def ask(self, *commands: Command) -> list[Any] | None:
+        """Send commands in one round trip: their answers, or None while Redis is away."""
         if clock.monotonic() < self._closed_until:
-            return False
+            return None
         try:
-            self._send(
-                [
-                    ("PUBLISH", self.channel(topic), orjson.dumps(message))
-                    for topic, message in hints
-                ]
-            )
+            return self._send(commands)
         except redis.RedisError as error:
             self._closed_until = clock.monotonic() + OPEN_SECONDS
             logger.warning("redis does not answer", error=type(error).__name__)
-            return False
-        return True
+            return None
+
+    def key(self, name: str) -> str:
+        """Name a key of this gateway."""
+        return f"opitios:{self._namespace}:{name}"
 
     def channel(self, topic: Topic) -> str:
         """Name a topic's channel. Redis knows no databases here: gateways share one server."""
-        return f"opitios:{self._namespace}:{topic}"
+        return self.key(topic)
 
-    def _send(self, commands: Sequence[tuple[str, str, bytes]]) -> None:
+    def _send(self, commands: Sequence[Command]) -> list[Any]:
         # By hand what a pipeline does, at half its cost: this stands in the way of every order.
         pool = self._redis.connection_pool
         # redis-py leaves its connections untyped.
         connection: Any = pool.get_connection()
         try:
             connection.send_packed_command(connection.pack_commands(commands))
-            for _ in commands:
-                connection.read_response()
+            return [connection.read_response() for _ in commands]
         except redis.RedisError:
             # An answer may still be under way: nobody else is to read it as theirs.
             connection.disconnect()

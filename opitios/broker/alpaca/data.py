@@ -30,9 +30,28 @@ class AlpacaData:
         """Read the last trade of each stock."""
         return self._latest("trades", symbols, feed)
 
-    def _latest(self, kind: str, symbols: Sequence[str], feed: str | None) -> Answer:
+    def snapshots(self, symbols: Sequence[str], feed: str | None = None) -> Answer:
+        """Read the snapshot of each stock."""
+        return self._of_stocks("/stocks/snapshots", symbols, feed=feed)
+
+    def bars(self, symbols: Sequence[str], **filters: Any) -> Answer:
+        """Read one page of bars of stocks."""
+        return self._of_stocks("/stocks/bars", symbols, **filters)
+
+    def option_quotes(self, symbols: Sequence[str], feed: str | None = None) -> Answer:
+        """Read the last quote of each contract."""
         asked = {"symbols": ",".join(symbols), "feed": feed}
-        return cast("Answer", self._stocks.get(f"/stocks/{kind}/latest", asked))
+        return cast("Answer", self._options.get("/options/quotes/latest", asked))
+
+    def option_chain(self, underlying: str, **filters: Any) -> Answer:
+        """Read one page of the snapshots of a stock's contracts."""
+        return cast("Answer", self._options.get(f"/options/snapshots/{underlying}", filters))
+
+    def _latest(self, kind: str, symbols: Sequence[str], feed: str | None) -> Answer:
+        return self._of_stocks(f"/stocks/{kind}/latest", symbols, feed=feed)
+
+    def _of_stocks(self, path: str, symbols: Sequence[str], **filters: Any) -> Answer:
+        return cast("Answer", self._stocks.get(path, {"symbols": ",".join(symbols), **filters}))
 
 
 def _client(kind: Any, credentials: Credentials, endpoint: Endpoint, session: Session) -> Any:

@@ -44,17 +44,28 @@ _EXACT = {
     ("GET", "/v2/account/activities"): Route("/v2/account/activities", shape=list),
     ("GET", "/v2/clock"): Route("/v2/clock"),
     ("GET", "/v2/positions"): Route("/v2/positions", shape=list, max_bytes=LIST_BYTES),
-    ("GET", "/v2/stocks/quotes/latest"): Route(
-        "/v2/stocks/quotes/latest", max_bytes=LIST_BYTES, lane=Lane.DATA
-    ),
-    ("GET", "/v2/stocks/trades/latest"): Route(
-        "/v2/stocks/trades/latest", max_bytes=LIST_BYTES, lane=Lane.DATA
-    ),
+    ("GET", "/v2/calendar"): Route("/v2/calendar", shape=list, max_bytes=LIST_BYTES),
+    ("GET", "/v2/assets"): Route("/v2/assets", shape=list, max_bytes=LIST_BYTES),
+    ("GET", "/v2/options/contracts"): Route("/v2/options/contracts", max_bytes=LIST_BYTES),
+    **{
+        ("GET", path): Route(path, max_bytes=LIST_BYTES, lane=Lane.DATA)
+        for path in (
+            "/v2/stocks/quotes/latest",
+            "/v2/stocks/trades/latest",
+            "/v2/stocks/snapshots",
+            "/v2/stocks/bars",
+            "/v1beta1/options/quotes/latest",
+        )
+    },
 }
 _UNDER = {
     ("GET", "/v2/orders/"): Route("/v2/orders/{order_id}"),
     ("DELETE", "/v2/orders/"): Route("/v2/orders/{order_id}", shape=None, lane=Lane.CANCEL),
     ("GET", "/v2/positions/"): Route("/v2/positions/{symbol}"),
+    ("GET", "/v2/assets/"): Route("/v2/assets/{symbol}"),
+    ("GET", "/v1beta1/options/snapshots/"): Route(
+        "/v1beta1/options/snapshots/{underlying}", max_bytes=LIST_BYTES, lane=Lane.DATA
+    ),
 }
 _OTHER = Route("other", shape=None)
 

@@ -81,6 +81,22 @@ class AlpacaTrading:
         """Read whether the market is open, and its next open and close."""
         return self._read("/clock")
 
+    def calendar(self, **filters: Any) -> Answer:
+        """List trading days."""
+        return self._read("/calendar", filters)
+
+    def assets(self, **filters: Any) -> Answer:
+        """List assets."""
+        return self._read("/assets", filters)
+
+    def asset(self, symbol: str) -> Answer:
+        """Read one asset."""
+        return self._read(f"/assets/{_segment(symbol)}")
+
+    def option_contracts(self, **filters: Any) -> Answer:
+        """List option contracts."""
+        return self._read("/options/contracts", filters)
+
     def _read(self, path: str, params: Mapping[str, Any] | None = None) -> Answer:
         return cast("Answer", self._client.get(path, params))
 
