@@ -18,6 +18,8 @@ export UV_PYTHON_DOWNLOADS := never
 TRADER := --accounts account_001 --permissions market_data,account_read,trade --ttl 24h
 ARGS ?= $(TRADER)
 S ?= *
+SBOM ?= dist/sbom.cdx.json
+SBOM_ARGS ?= --validate
 # A file stays with one worker: what its tests share is started once.
 PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -59,7 +61,7 @@ matrix: .venv/.dev ## the failure matrix, with ten times the load of make test; 
 campaigns: .venv/.dev ## try to lose or double an order, by kills and faults; counts and seeds go to docs/evidence/
 	@$(RUN) -m tests.campaigns
 
-check: .venv/.dev ## the checks alone: format, lint, types, layers, requirements, migrations, schema
+check: .venv/.dev $(SBOM) ## the checks alone: format, lint, types, layers, requirements, migrations, schema, supply chain
 	cd requirements && sha256sum --check --quiet SHA256SUMS || { echo 'requirements changed: make lock'; exit 1; }
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -67,6 +69,16 @@ check: .venv/.dev ## the checks alone: format, lint, types, layers, requirements
 	.venv/bin/lint-imports
 	$(RUN) -m tests.support.manage makemigrations --check --dry-run
 	$(RUN) -m tests.support.manage spectacular --validate | diff -u docs/openapi.yaml -
+	.venv/bin/bandit --quiet --recursive --configfile pyproject.toml .
+	.venv/bin/pip-licenses >/dev/null
+	$(RUN) -m tests.support.advisories
+
+# What is shipped, in CycloneDX; it says the same of the same pins, so it is not committed.
+$(SBOM): requirements/prod.txt pyproject.toml | .venv/.dev
+	@mkdir -p $(@D)
+	@$(RUN) -W ignore -m cyclonedx_py requirements requirements/prod.txt --pyproject pyproject.toml \
+		--mc-type application --output-reproducible --spec-version 1.6 $(SBOM_ARGS) -o $@.new
+	@mv $@.new $@
 
 format: .venv/.dev ## put the code in shape
 	.venv/bin/ruff format .

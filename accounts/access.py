@@ -30,7 +30,7 @@ __all__ = [
 
 # One sentence for a foreign, an unknown and a malformed account: the answers must not differ.
 NO_SUCH_ACCOUNT = "There is no such account for this token."
-NO_TOKEN = "This endpoint needs a token."  # noqa: S105 - a sentence about tokens
+NO_TOKEN = "This endpoint needs a token."  # noqa: S105 - a sentence # nosec B105
 
 
 class TokenAuthentication(BaseAuthentication):

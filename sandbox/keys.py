@@ -6,7 +6,7 @@ An account has later keys too, to replace its first by: `SANDBOX_<id>.2`, `sandb
 import re
 
 KEY_PREFIX = "SANDBOX_"
-SECRET_PREFIX = "sandbox-secret-"  # noqa: S105 -- public by design: nothing but a sandbox takes it
+SECRET_PREFIX = "sandbox-secret-"  # noqa: S105 - public by design # nosec B105
 
 _ACCOUNT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _LATER = re.compile(r"\.[1-9][0-9]{0,3}\Z")

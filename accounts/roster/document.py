@@ -211,7 +211,7 @@ class _Builder:
         self._place(Scalar(event.value, tag, _line(event), _span(event)))
 
     def _take_key(self, event: yaml.ScalarEvent, frame: _Frame) -> None:
-        assert isinstance(frame.node, Table)  # noqa: S101 - awaits_key said so
+        assert isinstance(frame.node, Table)  # noqa: S101 - awaits_key said so # nosec B101
         frame.key = event.value
         if event.value == _MERGE and event.implicit[0]:
             self._complain(event, "merge keys (<<) are not allowed: write the values out")

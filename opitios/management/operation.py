@@ -2,7 +2,7 @@
 
 import shutil
 import signal
-import subprocess
+import subprocess  # of our own commands only # nosec B404
 import sys
 from pathlib import Path
 
@@ -103,7 +103,7 @@ class Operation:
         log = self._run.log("supervisor")
         set_aside(log)
         with log.open("ab") as output:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # our own command, no shell # nosec B603
                 [sys.executable, "manage.py", "quickstart", "supervise"],
                 cwd=self._run.root,
                 stdin=subprocess.DEVNULL,

@@ -13,7 +13,7 @@ _REFUSED = frozenset({"suspect", "quarantined"})
 
 def entry() -> dict[str, Any]:
     """Describe it for the account file; the key pair is only named."""
-    keys = {"api_key": "env:ALPACA_API_KEY", "secret_key": "env:ALPACA_SECRET_KEY"}
+    keys = {name: f"env:ALPACA_{name.upper()}" for name in ("api_key", "secret_key")}
     return {
         "account_id": ACCOUNT,
         "account_type": "trading",

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
         # The parent died before the kernel knew of the tie; nobody would ever stop the program.
         sys.exit(1)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    os.execvp(program[0], program)  # noqa: S606 - replacing this process is its whole purpose
+    os.execvp(program[0], program)  # noqa: S606 - its whole purpose # nosec B606
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import os
 import pwd
 import shutil
 import stat
-import subprocess
+import subprocess  # of our own commands only # nosec B404
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from opitios.core.embedded.program import Account, tied
 UNPRIVILEGED = Account(uid=65534, gid=65534)
 
 # Survives a reboot, unlike /tmp (FHS 3.0 §5.15).
-PERSISTENT_TEMP = Path("/var/tmp")  # noqa: S108 - created and owner-checked below
+PERSISTENT_TEMP = Path("/var/tmp")  # noqa: S108 - created and owner-checked below # nosec B108
 
 # sun_path of a Unix socket holds 107 characters; Postgres adds "/.s.PGSQL.5432.lock".
 _SOCKET_FOLDER_LENGTH = 85
@@ -98,7 +98,8 @@ def reaches(account: Account | None, path: Path) -> bool:
     if account is None:
         return os.access(path, os.X_OK)
     test = ["/bin/sh", "-c", 'test -x "$1"', "sh", str(path)]
-    tried = subprocess.run(tied(test, account=account), cwd="/", check=False)  # noqa: S603
+    command = tied(test, account=account)
+    tried = subprocess.run(command, cwd="/", check=False)  # noqa: S603 - ours # nosec B603
     return tried.returncode == 0
 
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import signal
-import subprocess
+import subprocess  # of our own commands only # nosec B404
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -134,7 +134,7 @@ def _initdb(home: Home, target: Path, *, password: str, environment: Mapping[str
         "--builtin-locale=C.UTF-8",
         "--no-instructions",
     ]
-    done = subprocess.run(  # noqa: S603 - the wheel's own binary
+    done = subprocess.run(  # noqa: S603 - the wheel's own binary # nosec B603
         tied(command, account=home.account),
         cwd=home.data,
         env=_plain(environment),

@@ -3,7 +3,7 @@
 import os
 import shutil
 import signal
-import subprocess
+import subprocess  # of our own commands only # nosec B404
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -94,7 +94,7 @@ class Child:
     def start(self) -> None:
         """Start it in a session of its own; what it says goes to its log."""
         with _opened(self.program.stdin) as stdin, _log(self.program.log) as log:
-            self._process = subprocess.Popen(  # noqa: S603 - commands are ours, never a client's
+            self._process = subprocess.Popen(  # noqa: S603 - never a client's # nosec B603
                 tied(
                     self.program.argv,
                     account=self.program.account,

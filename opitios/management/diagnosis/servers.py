@@ -1,6 +1,6 @@
 """Postgres, Redis and the gateway of a clone, asked directly."""
 
-import subprocess
+import subprocess  # of our own commands only # nosec B404
 import sys
 from collections.abc import Iterator
 
@@ -98,7 +98,7 @@ def _setting(connection: psycopg.Connection[TupleRow], name: str) -> object:
 
 def _migrations(patient: Patient) -> Finding:
     environment = inherited(patient.run) | patient.settings
-    checked = subprocess.run(
+    checked = subprocess.run(  # our own command, no shell # nosec B603
         [sys.executable, "manage.py", "migrate", "--check"],
         cwd=patient.run.root,
         env=environment,
