@@ -50,11 +50,18 @@ def _next(book: _Book) -> Row | None:
     return None if row["symbol"] in book.flying.values() else row
 
 
+def _is_busy(book: _Book | None) -> bool:
+    """Whether anything of the account is under way."""
+    return book is not None and (bool(book.flying) or book.is_canceling)
+
+
 class Books:
     """The waiting orders of every account of this desk. Safe to use from any thread."""
 
     def __init__(self) -> None:
         self._books: dict[str, _Book] = {}
+        # Accounts that another desk is to have: nothing more of them is sent here.
+        self._leaving: frozenset[str] = frozenset()
         self._lock = threading.Lock()
 
     def add(self, rows: list[Row]) -> set[str]:
@@ -80,7 +87,7 @@ class Books:
         with self._lock:
             book = self._books.get(account_id)
             row = None if book is None or now < book.hold_until else _next(book)
-            if book is None or row is None:
+            if book is None or row is None or account_id in self._leaving:
                 return None
             seconds = admit()
             if seconds > 0:
@@ -108,7 +115,28 @@ class Books:
             book = self._books.setdefault(account_id, _Book())
             book.hold_until = max(book.hold_until, until)
 
-    def drop(self, account_ids: set[str]) -> None:
+    def part_with(self, account_ids: Iterable[str], count: int) -> list[str]:
+        """Choose so many of the accounts for another desk; those that may go now, in order.
+
+        Nothing more is sent of the chosen ones, and of no others, until this is called again. First
+        those in which nothing is to be done, then those chosen before; one whose orders or cancel
+        are under way does not go yet.
+        """
+        with self._lock:
+            if count == 0:
+                self._leaving = frozenset()
+                return []
+            ranked = sorted(account_ids, key=self._rank)
+            self._leaving = frozenset(ranked[:count])
+            return [name for name in ranked[:count] if not _is_busy(self._books.get(name))]
+
+    def _rank(self, account_id: str) -> tuple[int, bool, str]:
+        """How much the account is wanted here: idle, with orders that wait, with some under way."""
+        book = self._books.get(account_id)
+        waits = book is not None and bool(book.waiting or book.cancels)
+        return 2 if _is_busy(book) else int(waits), account_id not in self._leaving, account_id
+
+    def drop(self, account_ids: Iterable[str]) -> None:
         """Forget what waits in accounts this desk no longer owns."""
         with self._lock:
             for account_id in account_ids:
@@ -156,40 +184,42 @@ class Books:
             book = self._books.get(row["account_id"])
             return book is not None and row["id"] in book.flying
 
-    def is_busy(self, account_id: str) -> bool:
-        """Whether this desk is sending anything of the account."""
-        with self._lock:
-            book = self._books.get(account_id)
-            return book is not None and bool(book.flying)
-
     def depth(self) -> int:
         """How many orders wait."""
         with self._lock:
             return sum(len(book.waiting) for book in self._books.values())
+
+    def oldest(self) -> datetime | None:
+        """When the order that waits longest was received; None where none waits."""
+        with self._lock:
+            firsts = (next(iter(book.waiting.values()), None) for book in self._books.values())
+            return min((row["created_at"] for row in firsts if row is not None), default=None)
 
     def flying(self) -> int:
         """How many orders are being sent."""
         with self._lock:
             return sum(len(book.flying) for book in self._books.values())
 
-    def short_of_work(
-        self, account_ids: Iterable[str], now: float, least: int
-    ) -> tuple[list[str], list[UUID]]:
-        """Those of the accounts, not on hold, in which fewer than `least` wait; and what is known.
+    def with_enough(self, now: float, enough: int) -> tuple[list[str], list[UUID]]:
+        """The accounts on hold, or in which `enough` orders wait; and what is known of the others.
 
-        Known are the orders of theirs that wait here or are being sent: they need not be read.
+        Known are their orders that wait here or are being sent: they need not be read.
         """
-        short: list[str] = []
+        full: list[str] = []
         known: list[UUID] = []
         with self._lock:
-            for account_id in account_ids:
-                book = self._books.get(account_id)
-                if book is None:
-                    short.append(account_id)
-                elif now >= book.hold_until and len(book.waiting) < least:
-                    short.append(account_id)
+            for account_id, book in self._books.items():
+                if now < book.hold_until or len(book.waiting) >= enough:
+                    full.append(account_id)
+                else:
                     known += [*book.waiting, *book.flying]
-        return short, known
+        return full, known
+
+    def has(self, account_id: str, enough: int) -> bool:
+        """Whether so many orders of the account wait here."""
+        with self._lock:
+            book = self._books.get(account_id)
+            return book is not None and len(book.waiting) >= enough
 
     def known(self, account_id: str) -> list[UUID]:
         """The account's orders that wait here or are being sent."""

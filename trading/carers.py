@@ -1,11 +1,14 @@
 """The desk's second hands: checks, look-ups and comparisons, a bounded number for each account.
 
-They wait for the broker, so an account whose calls hang must not keep all of them (C28).
+A rota says whose turn is when. The hands wait for the broker, so an account whose calls hang must
+not keep all of them (C28).
 """
 
+import heapq
 import threading
+import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -30,6 +33,49 @@ class _Load:
 def enough_workers(accounts: int) -> int:
     """How many workers so many accounts keep busy when the broker is slow."""
     return min(max(accounts // ACCOUNTS_A_WORKER, FEWEST), MOST)
+
+
+class Rota:
+    """Whose turn is when: each name once in a period, spread over it. Pure; of one thread.
+
+    Costs what is due, not what there is.
+    """
+
+    def __init__(self, every: float) -> None:
+        self._every = every
+        self._turns: list[tuple[float, str]] = []
+        self._next: dict[str, float] = {}
+
+    def keep(self, names: Iterable[str], now: float) -> None:
+        """Have these names from now on, and no others; new ones have their turn within a period.
+
+        `now` is monotonic seconds.
+        """
+        wanted = set(names)
+        for name in self._next.keys() - wanted:
+            del self._next[name]
+        for name in wanted - self._next.keys():
+            self._plan(name, now + self._every * share_of(name))
+
+    def due(self, now: float) -> list[str]:
+        """Take those whose turn it is; the next one comes a period later."""
+        found = []
+        while self._turns and self._turns[0][0] <= now:
+            at, name = heapq.heappop(self._turns)
+            # What was planned for a name that went, and perhaps came back, counts no more.
+            if self._next.get(name) == at:
+                found.append(name)
+                self._plan(name, now + self._every)
+        return found
+
+    def _plan(self, name: str, at: float) -> None:
+        self._next[name] = at
+        heapq.heappush(self._turns, (at, name))
+
+
+def share_of(name: str) -> float:
+    """A fixed share of a period for a name: the turns of many do not come at once."""
+    return zlib.crc32(name.encode()) / 2**32
 
 
 class Carers:

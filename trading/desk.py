@@ -9,7 +9,6 @@ and comparisons. Each of them can be lost: the rows are the truth, and the next 
 import queue
 import threading
 import uuid
-import zlib
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -28,8 +27,8 @@ from opitios.core import clock, database, failpoints
 from opitios.core.bus import Topic, get_bus
 from opitios.core.config import Config
 from trading import leases, queries, reconciler, sweeps, watch
-from trading.books import Books, Row
-from trading.carers import Carers, enough_workers
+from trading.books import SUBMITS_AT_ONCE, Books, Row
+from trading.carers import Carers, Rota, enough_workers, share_of
 from trading.keys import Keys
 from trading.pressure import Pressures
 from trading.resolver import Due, Resolver
@@ -39,27 +38,20 @@ logger = structlog.get_logger("app")
 
 # A desk that is told to stop finishes what it is sending, so long at most (design.md §1).
 DRAIN_SECONDS = 25.0
-# Orders of one account, and cancels of all, read by one poll; what is left is read by the next. An
-# account with thousands waiting must not be all that a poll reads (C28).
+# Orders that wait in one desk's memory, at most (R14); the others wait in Postgres. Of one account:
+# one with thousands waiting must not be all that a poll reads (C28).
+MOST_WAITING = 10_000
 POLL_EACH = 16
+# Cancels of all accounts read by one poll; what is left is read by the next.
 POLL_ROWS = 2000
+# How often a desk that is to be given accounts, or to give its own away, looks for that.
+LOOKS_A_RENEWAL = 4
 # Stream messages written at once: they share their transactions.
 DRAIN_WORKERS = 16
 # Orders read for one hint: more than an account may have under way.
 WOKEN_ROWS = 8
 
-# What a hint told of, and what waits and is not known here yet.
-_WOKEN = (
-    "account_id = %s AND NOT final AND (id = %s OR status = 'queued' AND id <> ALL(%s))"
-    " ORDER BY created_at, id LIMIT %s"
-)
-
 Job = Callable[[], None]
-
-
-def _share(name: str) -> float:
-    """A fixed share of a period for a name: the checks of many accounts do not come at once."""
-    return zlib.crc32(name.encode()) / 2**32
 
 
 def _may_wait(row: Row) -> bool:
@@ -74,8 +66,9 @@ class Desk:
         self._pool = pool
         self.owner = f"{config.process}/{uuid.uuid4().hex[:8]}"
         self.books = Books()
-        self.leased: set[str] = set()
-        self._surplus: set[str] = set()
+        self.leased: frozenset[str] = frozenset()
+        # The same for statements.
+        self._names = database.Texts()
         self._sender = Sender(
             owner=self.owner,
             process=config.process,
@@ -97,6 +90,8 @@ class Desk:
         self._closing = threading.Event()
         self._carers = Carers(workers=enough_workers(len(list(pool.all()))))
         self._due: dict[str, float] = {}
+        self._checks = Rota(config.timers.account_check)
+        self._comparisons = Rota(config.timers.reconcile)
         self._drains = Drains(workers=DRAIN_WORKERS, handle=self._on_message)
         self._streams = TradeUpdates(
             deliver=self._drains.deliver,
@@ -138,16 +133,31 @@ class Desk:
             self._threads.append(thread)
 
     def _drain(self) -> None:
+        """Finish what is being sent; meanwhile the leases hold, and what is idle is given away."""
+        until = clock.monotonic() + DRAIN_SECONDS
+        self._hand_over()
         for _ in self._threads:
             self._jobs.put(None)
-        until = clock.monotonic() + DRAIN_SECONDS
         for thread in self._threads:
-            thread.join(max(0.0, until - clock.monotonic()))
+            while thread.is_alive() and clock.monotonic() < until:
+                thread.join(self._timers.lease_renew / LOOKS_A_RENEWAL)
+                if thread.is_alive():
+                    self._hand_over()
+        self._hand_over()
         self._streams.stop()
         self._drains.stop()
         self._carers.close()
         leases.leave(self.owner)
         database.release()
+
+    def _hand_over(self) -> None:
+        """Give every account of which nothing is being sent to the desks that stay."""
+        try:
+            leases.retire(self.owner)
+            self._renew(stays=False)
+        except DatabaseError as error:
+            logger.warning("the desk cannot hand over", error=str(error))
+            database.release()
 
     # The loop
 
@@ -177,7 +187,7 @@ class Desk:
         if now < self._due.get(what, 0.0):
             return False
         is_first = what not in self._due
-        self._due[what] = now + every * (_share(what) if is_first else 1.0)
+        self._due[what] = now + every * (share_of(what) if is_first else 1.0)
         return True
 
     def _renew_soon(self) -> None:
@@ -185,29 +195,59 @@ class Desk:
         self._due.pop("leases", None)
 
     def hold_leases(self) -> None:
-        """Renew and take leases; begin to care for new accounts, let go of lost ones."""
-        holding = leases.hold(
-            self.owner, valid_seconds=self._timers.lease_valid, surplus=self._idle_surplus()
-        )
+        """Renew and take leases, give what others lack, and look again as soon as it is worth it.
+
+        A desk that died lets its leases run out at an instant that is known; one that has less than
+        its share is about to be given some.
+        """
+        holding = self._renew()
+        wait = self._timers.lease_renew
+        if holding.lacks(self.owner):
+            wait /= LOOKS_A_RENEWAL
+        if holding.next_free is not None:
+            wait = min(wait, holding.next_free)
+        if "leases" in self._due:
+            self._due["leases"] = clock.monotonic() + wait
+
+    def _renew(self, *, stays: bool = True) -> leases.Holding:
+        valid = self._timers.lease_valid
+        holding = leases.hold(self.owner, valid_seconds=valid, stays=stays)
         failpoints.reach("lease-renewed")
-        held = set(holding.accounts)
-        leases.close_settled(sorted(held))
+        receivers = leases.gifts(self.owner, holding)
+        idle = self.books.part_with(
+            holding.accounts, len(receivers) if stays else len(holding.accounts)
+        )
+        gifts = dict(zip(idle, receivers, strict=False))
+        given = leases.give(self.owner, gifts, valid_seconds=valid)
+        self._own(holding.accounts - given)
+        return holding
+
+    def _own(self, held: frozenset[str]) -> None:
+        """Begin to care for new accounts, let go of lost ones."""
         lost, new = self.leased - held, held - self.leased
         # Before anything is sent: the last desk may have left an account in quarantine.
         self.keys.own(held)
         self.leased = held
-        # Another desk has joined: nothing new of the surplus is sent, and it goes when it is idle.
-        self._surplus = set(sorted(held)[holding.share :])
         self.books.drop(lost)
+        if lost or new:
+            logger.info("accounts leased", new=len(new), lost=len(lost), owner=self.owner)
+            self._names = database.Texts(sorted(held))
+            self._plan_turns(new)
         if new:
-            logger.info("accounts leased", accounts=len(new), owner=self.owner)
             self._doubt_orphans(new)
+        leases.close_settled(self._names)
         self._keep_streams()
 
-    def _idle_surplus(self) -> set[str]:
-        return {account_id for account_id in self._surplus if not self.books.is_busy(account_id)}
+    def _plan_turns(self, new: frozenset[str]) -> None:
+        """Check what nobody has checked lately; the others have their turn, as all have then."""
+        now = clock.monotonic()
+        self._checks.keep(self.leased, now)
+        self._comparisons.keep(self.leased, now)
+        lately = watch.checked_lately(sorted(new), self._timers.account_check) if new else set()
+        for account_id in sorted(new - lately):
+            self._care(f"check {account_id}", account_id, self._check)
 
-    def _doubt_orphans(self, new: set[str]) -> None:
+    def _doubt_orphans(self, new: frozenset[str]) -> None:
         sent = queries.orders_where("status = 'submitting' AND account_id = ANY(%s)", (list(new),))
         sweeps.doubt_orphans([row for row in sent if not self.books.is_flying(row)])
 
@@ -227,15 +267,16 @@ class Desk:
         self._listening = {each.account_id: each.key_version for each in owned}
 
     def _owned(self) -> list[PooledAccount]:
-        found = (self._pool.get(account_id) for account_id in sorted(self.leased))
-        return [account for account in found if account is not None]
+        return self._pool.held(self._names)
 
     def take_woken(self, account_id: str, order_id: UUID) -> None:
         """Read the order a hint told of, and go on with it.
 
         Senders read hints side by side: the oldest that wait are read too, so that none is
-        overtaken by one whose hint was read sooner.
+        overtaken by one whose hint was read sooner. Where enough wait already, a poll reads it.
         """
+        if self.books.has(account_id, self._enough):
+            return
         condition = (
             "account_id = %s AND NOT final AND (id = %s OR status = 'queued' AND id <> ALL(%s))"
         )
@@ -245,17 +286,22 @@ class Desk:
     def poll(self) -> None:
         """Read what waits for being sent or cancelled: what a lost hint was about is found here."""
         now = clock.monotonic()
-        accounts, known = self.books.short_of_work(self.leased, now, POLL_EACH)
-        self._dispatch(queries.oldest_queued(accounts, known, POLL_EACH))
+        full, known = self.books.with_enough(now, self._enough)
+        self._dispatch(queries.oldest_queued(self._names, full, known, self._enough))
         for account_id in self.books.with_work(now):
             self._send_soon(account_id)
         # Of our accounts only: what waits for somebody else must not hide what waits for us.
         asked = queries.orders_where(
             "NOT final AND cancel_requested_at IS NOT NULL AND account_id = ANY(%s) LIMIT %s",
-            (list(self.leased), POLL_ROWS),
+            (self._names, POLL_ROWS),
         )
         self._dispatch(asked)
         self._forget_cancels({row["id"] for row in asked})
+
+    @property
+    def _enough(self) -> int:
+        """How many orders of an account wait here while more of it wait in Postgres."""
+        return min(POLL_EACH, max(SUBMITS_AT_ONCE, MOST_WAITING // max(1, len(self.leased))))
 
     def _forget_cancels(self, asked: set[UUID]) -> None:
         # In place, and not before their time: a sender may have planned one since the read.
@@ -297,9 +343,7 @@ class Desk:
     def send_next(self, account_id: str) -> None:
         """Send an account's next order, if one may go, and look again after it."""
         account = self._pool.get(account_id)
-        if account is None or account_id not in self.leased or account_id in self._surplus:
-            return
-        if account.closing:
+        if account is None or account.closing or account_id not in self.leased:
             return
         row = self.books.take(account_id, clock.monotonic(), lambda: self.keys.admit(account))
         if row is None:
@@ -360,7 +404,7 @@ class Desk:
 
     def sweep(self) -> None:
         """Lapse what is late, look up what is unknown, and plan checks and comparisons."""
-        leased = list(self.leased)
+        leased = self._names
         sweeps.lapse_late(leased)
         sweeps.deny_suspended(leased)
         self.books.forget_late(clock.now())
@@ -383,26 +427,27 @@ class Desk:
     def _plan_care(self) -> None:
         for account in self.keys.due():
             self._care(f"check {account.account_id}", account.account_id, self._check)
-        for account in self._owned():
-            if self.keys.holds(account.account_id):
-                # Its key is in doubt: it is checked as `due` says, and nothing else is asked.
-                continue
-            account_id = account.account_id
-            if self._is_due(f"check {account_id}", self._timers.account_check):
+        now = clock.monotonic()
+        for account_id in self._checks.due(now):
+            # A key in doubt is checked as `due` says, and nothing else is asked with it.
+            if not self.keys.holds(account_id):
                 self._care(f"check {account_id}", account_id, self._check)
-            if self._is_due(f"compare {account_id}", self._timers.reconcile):
+        turns = self._comparisons.due(now)
+        # Without an open order there is nothing to compare; a quiet account costs no call.
+        wanted = queries.with_orders_at_broker(turns) if turns else set()
+        for account_id in wanted | self._behind.intersection(turns):
+            if not self.keys.holds(account_id):
                 self._care(f"compare {account_id}", account_id, self._compare)
 
     def _check(self, account: PooledAccount) -> None:
         self.keys.check(account)
 
     def _compare(self, account: PooledAccount) -> None:
-        # Without an open order there is nothing to compare; a quiet account costs no call.
         if account.account_id in self._behind:
             self._catch_up(account)
-        elif reconciler.open_rows(account.account_id):
-            reconciler.compare(account)
-            watch.note_reconciled(account.account_id)
+            return
+        reconciler.compare(account)
+        watch.note_reconciled(account.account_id)
 
     def _catch_up(self, account: PooledAccount) -> None:
         """Read what a gap in the account's stream hid; where the broker fails, again and again."""
@@ -466,9 +511,15 @@ class Desk:
         """This desk's part of the pool row (api.md §7)."""
         return {
             "leases": len(self.leased),
-            "queue": {"depth": self.books.depth()},
+            "queue": self._queue(),
             "senders": {"busy": self.books.flying(), "max": len(self._threads)},
             "streams": list(self._streams.states().values()).count("listening"),
             "accounts": self.keys.snapshot(),
-            "orders": queries.count_open(sorted(self.leased)),
+            "orders": queries.count_open(self._names),
         }
+
+    def _queue(self) -> dict[str, int | None]:
+        """What waits in this desk's memory; `oldest_ms`: for how long already."""
+        oldest = self.books.oldest()
+        waits = None if oldest is None else max(0, round(clock.milliseconds(oldest, clock.now())))
+        return {"depth": self.books.depth(), "max": MOST_WAITING, "oldest_ms": waits}

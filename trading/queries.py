@@ -40,17 +40,34 @@ def orders_where(condition: str, params: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 _OLDEST_QUEUED = """
-SELECT o.* FROM unnest(%s::text[]) AS a(account_id) CROSS JOIN LATERAL (
+SELECT o.* FROM (
+    SELECT DISTINCT account_id FROM trading_order WHERE status = 'queued'
+    AND account_id = ANY(%s) AND account_id <> ALL(%s)) a
+CROSS JOIN LATERAL (
     SELECT * FROM trading_order t WHERE t.account_id = a.account_id AND t.status = 'queued'
     AND t.id <> ALL(%s) ORDER BY t.created_at, t.id LIMIT %s) o
-WHERE EXISTS (SELECT 1 FROM trading_order WHERE status = 'queued')
 """
 
 
-def oldest_queued(account_ids: list[str], known: list[UUID], each: int) -> list[dict[str, Any]]:
-    """Read the oldest orders that wait to be sent but `known` ones, so many of each account."""
-    found = database.rows(_OLDEST_QUEUED, (account_ids, known, each))
+def oldest_queued(
+    account_ids: list[str], but: list[str], known: list[UUID], each: int
+) -> list[dict[str, Any]]:
+    """Read the oldest orders that wait to be sent but `known` ones, so many of each account.
+
+    but: accounts that are left out.
+    """
+    found = database.rows(_OLDEST_QUEUED, (account_ids, but, known, each))
     return [row for row in map(_order, found) if row is not None]
+
+
+def with_orders_at_broker(account_ids: list[str]) -> set[str]:
+    """Read which of these accounts have orders that live at the broker as far as we know."""
+    found = database.rows(
+        "SELECT DISTINCT account_id FROM trading_order"
+        " WHERE NOT final AND broker_order_id IS NOT NULL AND account_id = ANY(%s)",
+        (account_ids,),
+    )
+    return {row["account_id"] for row in found}
 
 
 _COUNT_OPEN = """

@@ -100,6 +100,17 @@ def set_state(
     return moved is not None
 
 
+def checked_lately(account_ids: list[str], seconds: float) -> set[str]:
+    """Which of these accounts are ready, and were checked within so many seconds."""
+    found = database.rows(
+        "SELECT account_id FROM accounts_accountstate"
+        " WHERE account_id = ANY(%s) AND state = 'ready'"
+        " AND checked_at > clock_timestamp() - %s * interval '1 second'",
+        (account_ids, seconds),
+    )
+    return {row["account_id"] for row in found}
+
+
 def doubted(account_ids: list[str]) -> dict[str, str]:
     """Which of these accounts were suspect or in quarantine when their desk last wrote."""
     found = database.rows(

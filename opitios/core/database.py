@@ -1,12 +1,13 @@
 """One way to call Postgres outside the ORM: one prepared statement, one round trip."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import psycopg
 from django.db import InterfaceError, OperationalError, connection
 from psycopg.abc import RV, PQGen
+from psycopg.adapt import Dumper
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
@@ -46,6 +47,32 @@ class BoundedConnection(psycopg.Connection[Any]):
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 self.close()
             raise
+
+
+class Texts(list[str]):
+    """Texts that many statements are given, a thousand accounts for instance: dumped once.
+
+    Not to be changed after it was made.
+    """
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        super().__init__(texts)
+        self.dumped = "{" + ",".join(map(_quoted, self)) + "}"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+class _TextsDumper(Dumper):
+    oid = psycopg.adapters.types["text"].array_oid
+
+    def dump(self, obj: Texts) -> bytes:
+        return obj.dumped.encode()
+
+
+psycopg.adapters.register_dumper(Texts, _TextsDumper)
 
 
 def settings_from_url(url: str, *, pool_max: int | None) -> dict[str, Any]:

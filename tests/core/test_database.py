@@ -200,3 +200,14 @@ def test_release_gives_the_connection_back() -> None:
 
     assert connection.connection is None
     database.release()
+
+
+@pytest.mark.django_db
+def test_texts_that_are_dumped_once_arrive_as_they_are() -> None:
+    odd = ["plain", "", "a,b", "{x}", 'quo"te', "back\\slash", "NULL", "é ü", " space "]
+
+    found = database.row("SELECT %s::text[] AS told", (database.Texts(odd),))
+    none = database.row("SELECT 'a' = ANY(%s) AS told", (database.Texts(),))
+
+    assert found == {"told": odd}
+    assert none == {"told": False}

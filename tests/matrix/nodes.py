@@ -13,8 +13,9 @@ import requests
 from accounts.models import Account
 from opitios.core import clock
 from opitios.core.embedded import ports, processes
+from opitios.management.stack import web_command
 from tests.api.calls import GOOD
-from tests.api.processes import DESK, ROOT, WEB
+from tests.api.processes import DESK, ROOT, WEB_THREADS
 from tests.support.accounts import token
 from tests.support.orders import soon
 from tests.support.until import until
@@ -94,8 +95,9 @@ class Web(Node):
 
     def __init__(self, folder: Path, port: int | None = None, **settings: str) -> None:
         self.port = port or ports.choose(None, key=os.urandom(3).hex())
-        command = (*WEB[:-1], "--port", str(self.port), WEB[-1])
-        super().__init__("web", command, folder, settings)
+        command = web_command(self.port, workers=1, threads=WEB_THREADS)
+        told = {"OPITIOS_WEB_THREADS": str(WEB_THREADS), **settings}
+        super().__init__("web", command, folder, told)
 
     @property
     def origin(self) -> str:

@@ -81,7 +81,6 @@ def test_what_is_under_way_is_not_taken_again(books: Books) -> None:
     assert taken(books) == []
     assert not books.landed(row(1))
     assert not books.is_flying(row(1))
-    assert not books.is_busy("a")
 
 
 def test_a_held_account_rests_and_the_longer_hold_counts(books: Books) -> None:
@@ -112,7 +111,7 @@ def test_a_lost_account_is_forgotten_but_for_what_is_under_way(books: Books) -> 
     books.drop({"a", "never-seen"})
 
     assert taken(books) == []
-    assert books.is_busy("a")
+    assert books.flying() == 1
     assert not books.landed(row(1))
 
 
@@ -125,6 +124,39 @@ def test_a_known_order_is_refreshed_in_its_place(books: Books) -> None:
     assert first is not None
     assert first["seq"] == 7
     assert books.depth() == 1
+
+
+def test_the_idle_leave_first_and_nothing_of_those_that_leave_is_sent(books: Books) -> None:
+    books.add([row(1), row(2), row(8, account_id="b"), row(9, account_id="c")])
+    assert books.take("a", 0.0) is not None
+
+    assert books.part_with("abcde", 2) == ["d", "e"]
+    assert books.part_with("abcde", 3) == ["d", "e", "b"]
+    assert taken(books, "b") == []
+    assert taken(books, "c") == [9]
+    assert books.part_with("abcde", 5) == ["d", "e", "b"]
+    assert taken(books) == []
+    books.landed(row(1))
+    books.landed(row(9, account_id="c"))
+    assert books.part_with("abcde", 5) == ["c", "d", "e", "a", "b"]
+    assert books.part_with("abcde", 0) == []
+    assert taken(books) == [2]
+
+
+def test_an_account_whose_cancel_is_under_way_does_not_leave_yet(books: Books) -> None:
+    books.add_cancel(row(1))
+    assert books.take_cancel("a") is not None
+
+    assert books.part_with("a", 1) == []
+    books.cancel_landed("a")
+    assert books.part_with("a", 1) == ["a"]
+
+
+def test_the_oldest_that_waits_is_told(books: Books) -> None:
+    assert books.oldest() is None
+    books.add([row(5), row(4, account_id="b")])
+
+    assert books.oldest() == row(4)["created_at"]
 
 
 def test_an_account_never_seen_has_nothing(books: Books) -> None:

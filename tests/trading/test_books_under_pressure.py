@@ -33,7 +33,7 @@ def test_an_order_that_is_not_let_in_keeps_its_place_and_holds_its_account(books
     assert books.take("a", 0.0, lambda: 2.0) is None
 
     assert books.with_work(1.9) == ["b"]
-    assert books.short_of_work(["a", "b", "c"], 1.9, 16) == (["b", "c"], [UUID(int=9)])
+    assert books.with_enough(1.9, 16) == (["a"], [UUID(int=9)])
     first = books.take("a", 2.0)
     assert first is not None
     assert first["id"].int == 1
@@ -42,11 +42,12 @@ def test_an_order_that_is_not_let_in_keeps_its_place_and_holds_its_account(books
 def test_a_poll_reads_neither_what_is_known_nor_for_accounts_that_have_enough(books: Books) -> None:
     assert books.take("a", 0.0) is not None
 
-    accounts, known = books.short_of_work(["a", "b", "c"], 0.0, 16)
+    full, known = books.with_enough(0.0, 16)
 
-    assert accounts == ["a", "b", "c"]
+    assert full == []
     assert {each.int for each in known} == {1, 2, 9}
-    assert books.short_of_work(["a", "b", "c"], 0.0, 1) == (["c"], [])
+    assert books.with_enough(0.0, 1) == (["a", "b"], [])
+    assert (books.has("a", 1), books.has("a", 2), books.has("c", 1)) == (True, False, False)
     assert {each.int for each in books.known("a")} == {1, 2}
     assert books.known("c") == []
 

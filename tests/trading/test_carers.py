@@ -1,12 +1,13 @@
 """No account keeps all the desk's second hands busy, and none loses a job (C28)."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.until import until
-from trading.carers import FEWEST, MOST, WORKERS_AN_ACCOUNT, Carers, enough_workers
+from trading.carers import FEWEST, MOST, WORKERS_AN_ACCOUNT, Carers, Rota, enough_workers
 
 
 @pytest.fixture
@@ -82,3 +83,28 @@ def test_closed_carers_take_nothing_more(carers: Carers) -> None:
 )
 def test_a_fleet_has_more_hands_than_a_few_accounts(accounts: int, workers: int) -> None:
     assert enough_workers(accounts) == workers
+
+
+def test_each_name_has_its_turn_once_a_period_spread_over_it() -> None:
+    rota = Rota(30.0)
+    names = [f"account-{number}" for number in range(300)]
+    rota.keep(names, 100.0)
+
+    turns = [(second, name) for second in range(100, 190) for name in rota.due(float(second))]
+
+    first = [name for second, name in turns if second <= 130]
+    assert sorted(first) == sorted(names)
+    a_second = Counter(second for second, _ in turns)
+    assert max(a_second.values()) < 30
+    assert 800 <= len(turns) <= 900
+
+
+def test_a_name_that_went_has_no_turn_and_one_that_came_back_has_one() -> None:
+    rota = Rota(10.0)
+    rota.keep(["stays", "goes"], 0.0)
+    rota.keep(["stays"], 1.0)
+
+    assert rota.due(11.0) == ["stays"]
+    rota.keep(["stays", "goes"], 12.0)
+    assert sorted(rota.due(22.5)) == ["goes", "stays"]
+    assert rota.due(22.5) == []
