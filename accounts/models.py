@@ -1,5 +1,6 @@
 """Accounts, their sealed keys, who owns them now, and one journal for each."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
@@ -177,6 +178,112 @@ class AccountRevision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.account_id} in roster {self.version_id}"
+
+
+class Halt(models.Model):
+    """An order to send nothing new, or only what reduces: of everything, an account, a symbol.
+
+    Read inside the claim (trading/halts.py); lifted, never deleted. A symbol's halt without an
+    account is about the symbol in all of them.
+    """
+
+    class Scope(models.TextChoices):
+        GLOBAL = "global"
+        ACCOUNT = "account"
+        SYMBOL = "symbol"
+
+    class Mode(models.TextChoices):
+        HALT = "halt"
+        REDUCE_ONLY = "reduce_only"
+
+    id = models.UUIDField(primary_key=True)
+    scope = models.CharField(max_length=8, choices=Scope.choices)
+    account_id = models.CharField(max_length=64, null=True)  # noqa: DJ001 - null: all
+    symbol = models.CharField(max_length=32, null=True)  # noqa: DJ001 - null: all
+    mode = models.CharField(max_length=16, choices=Mode.choices)
+    # Open orders that came before this instant are cancelled while it stands; null: none are.
+    cancel_before = models.DateTimeField(null=True)
+    reason = models.CharField(max_length=200)
+    # Who set it: `principal` with a token's subject, or `staff` with a login.
+    actor_kind = models.CharField(max_length=16)
+    actor = models.CharField(max_length=128)
+    set_at = models.DateTimeField(db_default=Now())
+    lifted_at = models.DateTimeField(null=True)
+    lifted_by = models.CharField(max_length=128, null=True)  # noqa: DJ001 - null: it stands
+    lifted_reason = models.CharField(max_length=200, null=True)  # noqa: DJ001 - null: none given
+
+    class Meta:
+        ordering = ["-id"]
+        permissions = [("set_halt", "Can set and lift halts")]
+        constraints = [
+            # Each who set one lifts his own: the other's stands.
+            models.UniqueConstraint(
+                fields=["scope", "account_id", "symbol", "mode", "actor_kind", "actor"],
+                name="one_standing_halt_of_one_actor",
+                condition=models.Q(lifted_at=None),
+                nulls_distinct=False,
+            ),
+            models.CheckConstraint(
+                name="a_halt_names_what_its_scope_says",
+                condition=models.Q(scope="global", account_id=None, symbol=None)
+                | models.Q(scope="account", account_id__isnull=False, symbol=None)
+                | models.Q(scope="symbol", symbol__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="a_halt_s_mode_is_a_known_word",
+                condition=models.Q(mode__in=["halt", "reduce_only"]),
+            ),
+            models.CheckConstraint(
+                name="a_lifted_halt_says_by_whom",
+                condition=models.Q(lifted_at=None, lifted_by=None)
+                | models.Q(lifted_at__isnull=False, lifted_by__isnull=False),
+            ),
+        ]
+        indexes = [
+            # What claims and acceptances look into: as small as there are halts standing.
+            models.Index(
+                fields=["account_id"],
+                name="standing_halts",
+                condition=models.Q(lifted_at=None),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        of = " ".join(filter(None, (self.symbol, self.account_id))) or "everything"
+        return f"{self.mode} of {of}"
+
+
+# The row of limits that hold wherever an account's own row says nothing.
+DEFAULT_LIMITS = "*"
+
+
+class Limits(models.Model):
+    """What an account may order at most (trading/risk.py); null is no limit.
+
+    The row DEFAULT_LIMITS holds for all accounts, value by value, where their own has none.
+    """
+
+    account_id = models.CharField(primary_key=True, max_length=64)
+    # Grows by one with each change: an order judged by older limits is judged anew.
+    version = models.PositiveBigIntegerField()
+    max_quantity = models.DecimalField(max_digits=21, decimal_places=9, null=True)
+    max_notional = models.DecimalField(max_digits=21, decimal_places=9, null=True)
+    orders_per_minute = models.PositiveIntegerField(null=True)
+    orders_per_day = models.PositiveIntegerField(null=True)
+    symbols_allowed = ArrayField(models.CharField(max_length=32), null=True)
+    symbols_denied = ArrayField(models.CharField(max_length=32), null=True)
+    duplicate_seconds = models.PositiveIntegerField(null=True)
+    changed_at = models.DateTimeField(db_default=Now())
+    changed_by = models.CharField(max_length=128)
+    reason = models.CharField(max_length=200)
+
+    class Meta:
+        ordering = ["account_id"]
+        verbose_name_plural = "limits"
+        permissions = [("set_limits", "Can set risk limits")]
+
+    def __str__(self) -> str:
+        return "every account" if self.account_id == DEFAULT_LIMITS else self.account_id
 
 
 class AccountState(models.Model):

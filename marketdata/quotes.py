@@ -80,6 +80,13 @@ class Quotes:
         source = "broker" if kept.at >= asked_at else "cache"
         return _shown(kept, symbol, feed, source)
 
+    def kept(self, *, symbol: str, feed: str, within_seconds: float) -> dict[str, Any] | None:
+        """The quote as it was last read here, if that is not longer ago; nothing is asked."""
+        last = self._last.find(f"{symbol} {feed}")
+        if last is None or last.age_ms > within_seconds * 1000:
+            return None
+        return _shown(last, symbol, feed, "cache")
+
     def _load(self, key: str, symbol: str, feed: str) -> WireQuote | None:
         quote = self._router.ask(lambda port: _read(port, symbol, feed))
         if quote is not None:

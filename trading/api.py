@@ -17,7 +17,14 @@ from accounts.pool import PooledAccount, get_pool
 from opitios.broker.errors import BrokerError
 from opitios.core import clock, database
 from opitios.core.errors import Problem, Reason
-from opitios.core.http import answer, bad_parameter, problem_answer, query_of, read_body
+from opitios.core.http import (
+    answer,
+    bad_parameter,
+    problem_answer,
+    problem_kept,
+    query_of,
+    read_body,
+)
 from trading import orders, queries, reconciler, schema, shapes
 from trading.commands import SIDES, read_stock_order
 from trading.orders import Accepted, Asked, Canceled
@@ -71,7 +78,7 @@ class OrdersView(AccountView):
     def delete(self, request: Request, account_id: str) -> HttpResponse:
         """Cancel every order that is not final: 207, with what DELETE of each would answer."""
         query_of(request, ())
-        asked = _asked(request, None, None)
+        asked = asked_of(request, None, None)
         results = [
             {"index": index, **_cancel_result(row, outcome, asked.request_id)}
             for index, (row, outcome) in enumerate(orders.cancel_all(account_id, asked))
@@ -95,7 +102,7 @@ class StockOrdersView(AccountView):
             command,
             account_id=account_id,
             environment=account.environment,
-            asked=_asked(request, key, raw_sha256),
+            asked=asked_of(request, key, raw_sha256),
         )
         return _placed(request, account_id, accepted)
 
@@ -119,7 +126,7 @@ class OrderView(AccountView):
         """Cancel: 200 if it was never sent, 202 if the broker is asked, 409 if it is final."""
         query_of(request, ())
         row = _order(account_id, order_id)
-        canceled = orders.cancel_order(row, _asked(request, None, None))
+        canceled = orders.cancel_order(row, asked_of(request, None, None))
         return answer(shapes.order_json(canceled.row), status=_cancel_status(canceled))
 
 
@@ -237,6 +244,10 @@ def _placed(request: Request, account_id: str, accepted: Accepted) -> HttpRespon
     if accepted.replayed:
         headers["Idempotent-Replayed"] = "true"
     seconds = _preferred_wait(request)
+    if accepted.denied is not None:
+        if seconds is not None:
+            headers["Preference-Applied"] = f"wait={seconds}"
+        return problem_kept(accepted.denied, request._request, body=accepted.body, headers=headers)
     if seconds is None:
         return answer(accepted.body, status=202, headers=headers)
     headers["Preference-Applied"] = f"wait={seconds}"
@@ -273,7 +284,8 @@ def _read(request: Request) -> tuple[str, dict[str, Any]]:
     return hashlib.sha256(raw).hexdigest(), body
 
 
-def _asked(request: Request, key: str | None, body_sha256: str | None) -> Asked:
+def asked_of(request: Request, key: str | None, body_sha256: str | None) -> Asked:
+    """Say who asks, and how."""
     principal = principal_of(request)
     floor: Any = request._request
     return Asked(
@@ -291,6 +303,7 @@ def _asked(request: Request, key: str | None, body_sha256: str | None) -> Asked:
         body_sha256=body_sha256,
         method=str(request.method),
         path=request.path,
+        orders_per_day=(principal.rate_limits or {}).get("orders_per_day"),
     )
 
 

@@ -111,12 +111,16 @@ class Desk:
         self._pool.show("desk", self.snapshot)
         self._pool.on_change(self._renew_soon)
         self._start_threads()
-        wakes = get_bus().listen(Topic.WAKE, self._on_wake)
+        heard = [
+            get_bus().listen(Topic.WAKE, self._on_wake),
+            get_bus().listen(Topic.HALT, lambda _hint: self._sweep_soon()),
+        ]
         try:
             while not self._closing.is_set():
                 self._round()
         finally:
-            wakes.close()
+            for listener in heard:
+                listener.close()
             self._drain()
 
     def stop(self) -> None:
@@ -193,6 +197,10 @@ class Desk:
     def _renew_soon(self) -> None:
         # Accounts that came, went or got another key are leased and listened to at once.
         self._due.pop("leases", None)
+
+    def _sweep_soon(self) -> None:
+        # What waits under a halt is denied, and what is open cancelled where it asks for that.
+        self._due.pop("sweep", None)
 
     def hold_leases(self) -> None:
         """Renew and take leases, give what others lack, and look again as soon as it is worth it.
@@ -407,6 +415,8 @@ class Desk:
         leased = self._names
         sweeps.lapse_late(leased)
         sweeps.deny_suspended(leased)
+        sweeps.deny_halted(leased)
+        sweeps.cancel_halted(leased)
         self.books.forget_late(clock.now())
         reconciler.complete_fills(leased)
         sending = queries.orders_where("status = 'submitting' AND account_id = ANY(%s)", (leased,))

@@ -7,6 +7,7 @@ is told to subscribers. The callers are the desk, the reconciler and, for cancel
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -15,6 +16,7 @@ import structlog
 
 from accounts import journal
 from accounts.journal import Actor
+from accounts.models import Halt
 from opitios.broker.errors import BrokerError
 from opitios.broker.port import Answer
 from opitios.core import clock, database, failpoints, ids, jsontext
@@ -31,6 +33,14 @@ logger = structlog.get_logger("app")
 TRIES = 8
 
 Row = dict[str, Any]
+
+
+class Halted(Exception):
+    """A halt stands over the order: it may not be claimed. `mode` is the strictest one's."""
+
+    def __init__(self, mode: str) -> None:
+        super().__init__(mode)
+        self.mode = mode
 
 
 class Contended(Exception):
@@ -69,10 +79,14 @@ class Claimed:
     attempt: int
 
 
-def claim(row: Row, *, owner: str, process: str) -> Claimed | None:
+def claim(
+    row: Row, *, owner: str, process: str, reduces_until: datetime | None = None
+) -> Claimed | None:
     """Claim a queued order for sending; None where it may not be sent any more (law 4).
 
     Not in time, cancelled, changed since it was read, or its account leased by another desk.
+    reduces_until: it was found to reduce a position, which holds until then (database's time).
+    Raises Halted.
     """
     entry = _entry(
         row,
@@ -81,7 +95,12 @@ def claim(row: Row, *, owner: str, process: str) -> Claimed | None:
     )
     failpoints.reach("claim-before")
     body = jsontext.canonical(entry)
-    landed = write(Write(row["id"], row["seq"], owner=owner, process=process, body=body))
+    claiming = Write(
+        row["id"], row["seq"], owner=owner, process=process, body=body, reduces_until=reduces_until
+    )
+    landed = write(claiming)
+    if landed.outcome in Halt.Mode.values:
+        raise Halted(landed.outcome)
     if landed.attempt is None:
         return None
     failpoints.reach("claim-after")
@@ -167,6 +186,27 @@ def end_unsent(row: Row) -> tuple[str, dict[str, Any]]:
             "canceled_at": clock.rfc3339(clock.now()),
         }
     return f"order.{patch['status']}", {**patch, "final": True}
+
+
+def deny_unsent(row: Row, reason: Reason) -> tuple[str, dict[str, Any]] | None:
+    """Say how a queued order ends that may not be sent any more, for this reason; None: another.
+
+    One that may be at the broker lapses, and is looked for (design.md §4).
+    """
+    if row["status"] != lifecycle.QUEUED:
+        return None
+    if row["ambiguous"]:
+        return end_unsent(row)
+    patch = {"status": lifecycle.DENIED, "final": True, "reason": reason.slug}
+    return "order.denied", patch
+
+
+def ask_cancel(row: Row) -> tuple[str, dict[str, Any]]:
+    """Say what changes when an open order is to be cancelled by its desk: kind and patch."""
+    patch: dict[str, Any] = {"cancel_requested_at": clock.now()}
+    if row["status"] not in lifecycle.OURS:
+        patch["status"] = "pending_cancel"
+    return "order.cancel_requested", patch
 
 
 def report(

@@ -266,3 +266,30 @@ class RecentLookUps(models.Model):
 
     def __str__(self) -> str:
         return f"{len(self.at)} look-ups of {self.account_id}"
+
+
+class OrderCount(models.Model):
+    """How many orders an account, or a token's subject, had accepted: today, and of late.
+
+    Kept by order_count, and only where a limit asks for it. `day` is New York's. `stamp` is that of
+    the limits it was counted under: under others an account's orders are counted anew.
+    """
+
+    class Of(models.TextChoices):
+        ACCOUNT = "account"
+        SUBJECT = "subject"
+
+    of = models.CharField(max_length=8, choices=Of.choices)
+    name = models.CharField(max_length=128)
+    day = models.DateField()
+    orders = models.PositiveIntegerField()
+    recent = ArrayField(models.DateTimeField())
+    stamp = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["of", "name"], name="one_count_of_each"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.orders} orders of {self.of} {self.name} on {self.day}"

@@ -16,17 +16,23 @@ from django.db import InterfaceError, InternalError, OperationalError
 
 from accounts import journal
 from accounts.journal import Actor
+from marketdata.reference import reference_price
 from opitios.core import clock, database, failpoints, ids, jsontext
 from opitios.core.bus import Topic, get_bus
 from opitios.core.errors import Problem, Reason
-from trading import executions, lifecycle, queries, shapes
+from trading import executions, lifecycle, queries, risk, shapes
 from trading.admission import get_admission
 from trading.commands import OWN_PREFIX, PRICES, OrderCommand, passed_deadline
 from trading.executions import Cause
+from trading.lifecycle import text_of
+from trading.limits import Held, get_limits
 from trading.models import Order
+from trading.risk import NO_LIMITS, Denial, RiskLimits
 
 # Seconds: with Postgres gone the caller hears so within one.
 ANSWER_WITHIN = 0.4
+# Limits that change again and again while an order is judged: the caller may come again.
+JUDGED_AT_MOST = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,7 @@ class Asked:
     """Who asks, and how: what the journal keeps of the request.
 
     principal: sub, act, jti, permissions, ip. body_sha256 is of the bytes as received.
+    orders_per_day: what the token allows its subject, in all accounts together; None: no limit.
     """
 
     subject: str
@@ -44,6 +51,7 @@ class Asked:
     body_sha256: str | None = None
     method: str = "POST"
     path: str = ""
+    orders_per_day: int | None = None
 
     @property
     def actor(self) -> Actor:
@@ -61,11 +69,15 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A stored order: the 202's body, and whether an earlier request stored it."""
+    """A stored order: the 202's body, and whether an earlier request stored it.
+
+    denied: why risk or a halt refused it; the body is this problem's, the 422's.
+    """
 
     order_id: UUID
     body: dict[str, Any]
     replayed: bool
+    denied: Problem | None = None
 
 
 def place_order(
@@ -74,81 +86,132 @@ def place_order(
     """Store one order, or find the one the same key stored before.
 
     1. Refuse what could not be sent in time, unless the key has its order already.
-    2. Write the entry that describes the order.
-    3. `order_accept`: store entry and row, or return the entry of the earlier order.
-    4. After the commit, wake the account's desk: a hint, the desk also polls.
+    2. Judge it by the account's limits as this process knows them (trading/risk.py).
+    3. `order_accept`: store entry and row, or return the entry of the earlier order. It looks for
+       halts and counts; where it finds that the limits are others by now, judge anew.
+    4. What may not come is stored as `denied`, and never sent.
+    5. After the commit, wake the account's desk: a hint, the desk also polls.
     Raises Problem: 409 client-order-id-used, 422 idempotency-mismatch, 422 invalid-order where its
     deadline has passed, 429 would-lapse, 503 broker-unavailable and account-quarantined, 503 where
     the database cannot say.
     """
-    order_id = ids.new_id()
-    key = asked.idempotency_key or command.client_order_id
-    _require_admission(command, account_id, asked, key)
-    fingerprint = command.fingerprint(method=asked.method, path=asked.path, subject=asked.subject)
-    entry = _entry(command, order_id, account_id, environment, asked, key)
-    private = _private(asked, key, fingerprint)
-    landed = _accept(order_id, account_id, asked.subject, key, entry, private)
-    if landed["order_id"] != order_id:
-        _require_same(landed, key, fingerprint)
-    told = orjson.loads(landed["body"]) if landed["body"] else entry
-    body = shapes.accepted_json(told, seq=landed["seq"], recorded_at=landed["recorded_at"])
-    accepted = Accepted(landed["order_id"], body, replayed=landed["order_id"] != order_id)
+    _require_admission(command, account_id, asked)
+    placing = _Placing(command, ids.new_id(), account_id, environment, asked)
+    landed = _judged(placing)
+    if landed["order_id"] != placing.order_id:
+        _require_same(landed, placing.key, placing.fingerprint)
+    accepted = _accepted(landed, replayed=landed["order_id"] != placing.order_id)
     if not accepted.replayed:
-        get_admission().count(account_id, landed["recorded_at"])
-        _wake(account_id, order_id, entry, body)
+        _tell(placing, landed)
     return accepted
 
 
-def _require_admission(
-    command: OrderCommand, account_id: str, asked: Asked, key: str | None
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Placing:
+    """One command on its way into the database."""
+
+    command: OrderCommand
+    order_id: UUID
+    account_id: str
+    environment: str
+    asked: Asked
+
+    @property
+    def key(self) -> str | None:
+        return self.asked.idempotency_key or self.command.client_order_id
+
+    @property
+    def fingerprint(self) -> str:
+        asked = self.asked
+        return self.command.fingerprint(method=asked.method, path=asked.path, subject=asked.subject)
+
+
+def _judged(placing: _Placing) -> dict[str, Any]:
+    """Judge and store: what landed, an earlier order's entry or this one's, queued or denied."""
+    kept = get_limits()
+    held = kept.of(placing.account_id)
+    for _ in range(JUDGED_AT_MOST):
+        denial = _breach(placing.command, held.limits)
+        landed = _accept(placing, denial, held)
+        if landed["denial"] is None:
+            return landed
+        found = orjson.loads(landed["denial"])
+        if found["reason"] != "limits":
+            return _accept(placing, risk.denial_of(found), None)
+        held = kept.read(placing.account_id)
+    raise Problem(Reason.UNAVAILABLE, "The account's limits are changing at this moment.")
+
+
+def _breach(command: OrderCommand, limits: RiskLimits) -> Denial | None:
+    if limits is NO_LIMITS:
+        return None
+    denial = risk.breach(limits, command, None)
+    if denial is None or denial.reason is not Reason.NO_REFERENCE_PRICE:
+        return denial
+    database.release()
+    return risk.breach(limits, command, reference_price(command.symbol))
+
+
+def _accepted(landed: Mapping[str, Any], *, replayed: bool) -> Accepted:
+    """Make the answer from the accepting entry alone."""
+    entry = landed["entry"]
+    if entry["after"]["status"] == lifecycle.DENIED:
+        denied = shapes.denial(entry)
+        # With the first request's id: a replay is equal byte for byte.
+        body = denied.body(entry["request"]["request_id"])
+        return Accepted(landed["order_id"], body, replayed=replayed, denied=denied)
+    body = shapes.accepted_json(entry, seq=landed["seq"], recorded_at=landed["recorded_at"])
+    return Accepted(landed["order_id"], body, replayed=replayed)
+
+
+def _require_admission(command: OrderCommand, account_id: str, asked: Asked) -> None:
     received = asked.received_at
     refusal = passed_deadline(command, received) or get_admission().refusal(
         account_id, command.deadline(received), received
     )
     if refusal is None:
         return
+    key = asked.idempotency_key or command.client_order_id
     named = {"key": key, "client_order_id": command.client_order_id}
     # A replay gets the answer it got before: its order is stored, whatever the broker does now.
     if not queries.is_stored(account_id, subject=asked.subject, **named):
         raise refusal
 
 
-def _wake(
-    account_id: str, order_id: UUID, entry: Mapping[str, Any], body: Mapping[str, Any]
-) -> None:
+def _tell(placing: _Placing, landed: Mapping[str, Any]) -> None:
+    """Tell subscribers of a new order, and its desk where there is one to send."""
+    entry, seq = landed["entry"], landed["seq"]
+    order = shapes.accepted_json(entry, seq=seq, recorded_at=landed["recorded_at"])
+    status, account_id = entry["after"]["status"], placing.account_id
     message = shapes.order_message(
         account_id=account_id,
-        seq=body["seq"],
-        kind="order.queued",
+        seq=seq,
+        kind=f"order.{status}",
         at=entry["occurred_at"],
         execution=None,
-        order={key: body[key] for key in shapes.ORDER_KEYS},
+        order={key: order[key] for key in shapes.ORDER_KEYS},
     )
-    get_bus().publish(
-        (Topic.WAKE, {"account_id": account_id, "order_id": str(order_id)}),
-        (Topic.ORDERS, message),
-    )
+    hints: list[tuple[Topic, Mapping[str, Any]]] = [(Topic.ORDERS, message)]
+    if status == lifecycle.QUEUED:
+        get_admission().count(account_id, landed["recorded_at"])
+        wake = {"account_id": account_id, "order_id": str(placing.order_id)}
+        hints.insert(0, (Topic.WAKE, wake))
+    get_bus().publish(*hints)
 
 
-def _entry(
-    command: OrderCommand,
-    order_id: UUID,
-    account_id: str,
-    environment: str,
-    asked: Asked,
-    key: str | None,
-) -> dict[str, Any]:
+def _entry(placing: _Placing, denial: Denial | None) -> dict[str, Any]:
+    command, asked, order_id = placing.command, placing.asked, placing.order_id
     received = clock.rfc3339(asked.received_at)
     client_order_id = command.client_order_id or f"{OWN_PREFIX}{order_id.hex}"
     after = {
         **dict.fromkeys(shapes.STORED_KEYS),
         "id": str(order_id),
         "client_order_id": client_order_id,
-        "account_id": account_id,
-        "environment": environment,
-        "status": lifecycle.QUEUED,
-        "final": False,
+        "account_id": placing.account_id,
+        "environment": placing.environment,
+        "status": lifecycle.QUEUED if denial is None else lifecycle.DENIED,
+        "final": denial is not None,
+        "reason": None if denial is None else denial.reason.slug,
         "symbol": command.symbol,
         "asset_class": "us_equity",
         "order_class": "simple",
@@ -167,8 +230,10 @@ def _entry(
     }
     return journal.body(
         actor=asked.actor,
-        request={**asked.as_json(), "idempotency_key": key},
+        request={**asked.as_json(), "idempotency_key": placing.key},
         occurred_at=received,
+        reason=after["reason"],
+        note=None if denial is None else denial.detail,
         order_id=str(order_id),
         client_order_id=client_order_id,
         symbol=command.symbol,
@@ -177,13 +242,14 @@ def _entry(
     )
 
 
-def _private(asked: Asked, key: str | None, fingerprint: str) -> dict[str, Any]:
+def _private(placing: _Placing) -> dict[str, Any]:
+    asked = placing.asked
     return {
         "source": Order.Source.API,
         "subject": asked.subject,
         "principal": dict(asked.principal),
-        "idempotency_key": key,
-        "fingerprint": fingerprint,
+        "idempotency_key": placing.key,
+        "fingerprint": placing.fingerprint,
         "checked_ms": clock.milliseconds(asked.received_at, clock.now()),
         "attempts": 0,
         "ambiguous": False,
@@ -191,27 +257,52 @@ def _private(asked: Asked, key: str | None, fingerprint: str) -> dict[str, Any]:
     }
 
 
-def _accept(
-    order_id: UUID,
-    account_id: str,
-    subject: str,
-    key: str | None,
-    entry: Mapping[str, Any],
-    private: Mapping[str, Any],
-) -> dict[str, Any]:
+def _accept(placing: _Placing, denial: Denial | None, held: Held | None) -> dict[str, Any]:
     """Call `order_accept`; where the connection broke under it, ask again on another one.
 
-    A repeat finds the order if an earlier call committed (C03), so it cannot store twice.
+    A repeat finds the order if an earlier call committed (C03), so it cannot store twice. `held`:
+    the limits it was judged by, which must be those of now; None where that is not asked any more.
+    What landed has `entry`, the accepting one.
     """
+    entry = _entry(placing, denial)
     params = (
-        account_id,
-        subject,
-        key,
+        placing.account_id,
+        placing.asked.subject,
+        placing.key,
         entry["client_order_id"],
-        order_id,
+        placing.order_id,
+        f"order.{entry['after']['status']}",
         jsontext.canonical(entry),
-        jsontext.canonical(private),
+        jsontext.canonical(_private(placing)),
+        # What is denied already is not asked for halts, nor counted.
+        placing.command.symbol if denial is None else None,
+        None if held is None else held.stamp,
+        None if denial or held is None else _counted(placing, held.limits),
     )
+    landed = _accept_again(params)
+    told = orjson.loads(landed["body"]) if landed["body"] else entry
+    return {**landed, "entry": told}
+
+
+def _counted(placing: _Placing, limits: RiskLimits) -> str | None:
+    """What of an order is compared with earlier ones, and the limits on that; None: nothing."""
+    command, per_day = placing.command, placing.asked.orders_per_day
+    if per_day is None and not limits.counts:
+        return None
+    sizes = {name: text_of(getattr(command, name)) for name in ("qty", "notional", *PRICES)}
+    return jsontext.canonical(
+        {
+            **sizes,
+            "side": command.side,
+            "duplicate_seconds": limits.duplicate_seconds,
+            "per_minute": limits.orders_per_minute,
+            "per_day": limits.orders_per_day,
+            "subject_per_day": per_day,
+        }
+    )
+
+
+def _accept_again(params: tuple[Any, ...]) -> dict[str, Any]:
     until = clock.monotonic() + ANSWER_WITHIN
     broke = False
     while True:
@@ -238,7 +329,7 @@ def _no_database(*, outcome_unknown: bool) -> Problem:
 def _accept_once(params: tuple[Any, ...]) -> dict[str, Any]:
     failpoints.reach("accept-before")
     landed = database.row(
-        "SELECT * FROM order_accept(%s, %s, %s, %s, %s, 'order.queued', %s, %s)", params
+        "SELECT * FROM order_accept(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)", params
     )
     if landed is None:
         raise RuntimeError("order_accept returned nothing")
@@ -325,7 +416,4 @@ def _decide_cancel(row: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
         return None
     if (refusal := get_admission().key_refusal(row["account_id"])) is not None:
         raise refusal
-    patch: dict[str, Any] = {"cancel_requested_at": clock.now()}
-    if row["status"] not in lifecycle.OURS:
-        patch["status"] = "pending_cancel"
-    return "order.cancel_requested", patch
+    return executions.ask_cancel(row)

@@ -33,6 +33,7 @@ from trading import commands, lifecycle
 from trading.story import STAGES
 
 ORDERS = "Orders"
+HALTS = "Halts"
 
 _IDEMPOTENCY_KEY = header(
     "Idempotency-Key",
@@ -135,6 +136,38 @@ read_reconciliation = operation(
     | problems(400, 401, 403, 404, 503),
 )
 
+list_halts = operation(
+    "listHalts",
+    HALTS,
+    "List the halts that concern the token's accounts, newest first.",
+    parameters=[
+        query(
+            "state",
+            {**word("standing", "lifted", "all"), "default": "standing"},
+            "Those that stand, those that were lifted, or both.",
+        ),
+        LIMIT,
+        PAGE_TOKEN,
+    ],
+    answers=answers(200, ref("Halts"), "The halts.") | problems(400, 401, 403, 503),
+)
+set_halt = operation(
+    "setHalt",
+    HALTS,
+    "Halt everything, an account or a symbol: nothing new of it is sent, cancels pass.",
+    request={"application/json": ref("HaltRequest")},
+    answers=answers(201, ref("HaltSet"), "It stands: no claim of what is under it commits now.")
+    | answers(200, ref("HaltSet"), "The same subject's stood already.")
+    | problems(400, 401, 403, 404, 413, 415, 422, 503),
+)
+lift_halt = operation(
+    "liftHalt",
+    HALTS,
+    "Lift a halt; what was denied under it stays denied.",
+    parameters=[query("reason", {"type": "string", "maxLength": 200}, "Why, in one line.")],
+    answers=answers(200, ref("Halt"), "It is lifted.") | problems(400, 401, 403, 404, 503),
+)
+
 _STATUS: Schema = {
     "type": "string",
     "description": "Ours: `" + "`, `".join(sorted(lifecycle.OURS)) + "`. Else Alpaca's own word, "
@@ -220,6 +253,22 @@ _EXECUTION: Mapping[str, Schema] = {
     "qty": DECIMAL,
     "price": DECIMAL,
     "source": TEXT,
+}
+
+
+_HALT: Mapping[str, Schema] = {
+    "id": UUID,
+    "scope": word("global", "account", "symbol"),
+    "account_id": nullable(TEXT),
+    "symbol": nullable(TEXT),
+    "mode": word("halt", "reduce_only"),
+    "cancel_orders": FLAG,
+    "reason": TEXT,
+    "set_by": TEXT,
+    "set_at": INSTANT,
+    "lifted_by": nullable(TEXT),
+    "lifted_at": nullable(INSTANT),
+    "lifted_reason": nullable(TEXT),
 }
 
 
@@ -334,6 +383,53 @@ COMPONENTS: Mapping[str, Schema] = {
         }
     ),
     "Orders": page("orders", "Order"),
+    "HaltRequest": {
+        **record(
+            {
+                "scope": word("global", "account", "symbol"),
+                "account_id": {
+                    **nullable(TEXT),
+                    "description": "Of an account's halt; of a symbol's: in this account alone.",
+                },
+                "symbol": {**nullable(TEXT), "description": "Of a symbol's halt."},
+                "mode": {
+                    **nullable({**word("halt", "reduce_only"), "default": "halt"}),
+                    "description": "`reduce_only` lets orders go that make a position smaller.",
+                },
+                "reason": {"type": "string", "minLength": 1, "maxLength": 200},
+                "cancel_orders": {
+                    **nullable({**FLAG, "default": False}),
+                    "description": "Cancel also what is open.",
+                },
+            },
+            optional=("account_id", "symbol", "mode", "cancel_orders"),
+        ),
+        "additionalProperties": False,
+        "examples": [{"scope": "account", "account_id": "account_001", "reason": "odd orders"}],
+    },
+    "Halt": record(_HALT),
+    "Halts": page("halts", "Halt", marked=False),
+    "HaltSet": record(
+        {
+            **_HALT,
+            "in_flight": {
+                **listed(
+                    record(
+                        {
+                            "account_id": TEXT,
+                            "order_id": UUID,
+                            "client_order_id": TEXT,
+                            "symbol": TEXT,
+                            "side": word(*commands.SIDES),
+                            "claimed_at": INSTANT,
+                        }
+                    )
+                ),
+                "description": "Claimed before it was set, not answered yet: it may reach the "
+                "broker.",
+            },
+        }
+    ),
     "CanceledOrders": record(
         {
             "summary": record(

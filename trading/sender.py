@@ -4,11 +4,13 @@ What an ending means is decided in trading.outcomes; here it is written, and act
 """
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Protocol
 
 import structlog
 
 from accounts import journal
+from accounts.models import Halt
 from accounts.pool import PooledAccount
 from accounts.reads import refusal_of
 from opitios.broker.budget import Lane
@@ -21,7 +23,7 @@ from opitios.broker.errors import (
 )
 from opitios.broker.port import Answer
 from opitios.core import clock, database, failpoints
-from trading import executions, lifecycle
+from trading import executions, halts, lifecycle
 from trading.executions import Cause, Claimed, Row, facts_of
 from trading.lifecycle import Report
 from trading.outcomes import REJECTED, Next, Verdict, classify
@@ -67,13 +69,13 @@ class Sender:
     def send(self, row: Row, account: PooledAccount) -> bool:
         """Claim and send one queued order, and write how it ended; False: it may wait still.
 
-        1. Claim; from its commit on bytes may leave (law 4).
+        1. Claim; from its commit on bytes may leave (law 4). What a halt keeps back is denied.
         2. Call the broker, holding no database connection (law 5).
         3. Write the outcome (trading.outcomes): the broker's word, rejected, queued again, unknown.
         """
-        claimed = executions.claim(row, owner=self._owner, process=self._process)
-        if claimed is None:
-            return False
+        claimed = self._claim(row, account)
+        if not isinstance(claimed, Claimed):
+            return claimed
         database.release()
         started = clock.monotonic()
         said: Answer | BrokerError
@@ -87,6 +89,40 @@ class Sender:
             self._rest(account, said)
         self._ended(claimed, said)
         return went
+
+    def _claim(self, row: Row, account: PooledAccount) -> Claimed | bool:
+        """Claim it; else whether it is done with: a halt stood over it, and it was denied."""
+        try:
+            return self._claimed(row) or False
+        except executions.Halted as halted:
+            return self._under_halt(row, account, halted.mode)
+
+    def _claimed(self, row: Row, reduces_until: datetime | None = None) -> Claimed | None:
+        return executions.claim(
+            row, owner=self._owner, process=self._process, reduces_until=reduces_until
+        )
+
+    def _under_halt(self, row: Row, account: PooledAccount, mode: str) -> Claimed | bool:
+        """Deny it; under `reduce_only` claim it after all if it makes a position smaller."""
+        try:
+            until = halts.reducing_until(row, account) if mode == Halt.Mode.REDUCE_ONLY else None
+            if until is not None:
+                return self._claimed(row, until) or False
+        except executions.Halted:
+            # What was read is too old by now, or a stricter halt was set: it is judged anew.
+            return False
+        except BrokerError as error:
+            self._position_unread(account, error)
+            return False
+        halts.deny(row, mode)
+        return True
+
+    def _position_unread(self, account: PooledAccount, error: BrokerError) -> None:
+        # Whether it reduces is not known: it waits, until its deadline, and is judged anew.
+        if isinstance(error, AccessDenied):
+            self._rests.suspect(account.account_id, "the broker answered 401 to a position")
+        waits = error.retry_after_seconds if isinstance(error, NotSent | Throttled) else None
+        self._rests.rest(account.account_id, waits or self._not_sent_rest)
 
     def _rest(self, account: PooledAccount, error: Throttled | NotSent) -> None:
         # After a 429 the guard knows how long: the broker's word, or ours where it said nothing.

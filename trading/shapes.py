@@ -66,6 +66,13 @@ def accepted_json(entry: Mapping[str, Any], *, seq: int, recorded_at: datetime) 
     return order
 
 
+def denial(entry: Mapping[str, Any]) -> Problem:
+    """Make the 422's problem of an order that was never taken, from its only entry."""
+    reason = next(each for each in Reason if each.slug == entry["after"]["reason"])
+    about = {"account_id": entry["after"]["account_id"], "order_id": entry["order_id"]}
+    return Problem(reason, entry["note"], **about)
+
+
 def fold(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Write the order as it stood after its last given entry (oldest first, from the first on)."""
     first, *later = entries

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from accounts import journal
+from accounts.models import Halt
 from opitios.core.errors import Reason
-from trading import executions, lifecycle, queries
+from trading import executions, halts, lifecycle, queries
 from trading.executions import Cause, Row
 
 # Orders ended or doubted in one round for accounts that no desk holds.
@@ -73,10 +74,66 @@ def _deny(condition: str, params: tuple[Any, ...], role: str) -> int:
 
 
 def _decide_denial(row: Row) -> tuple[str, Mapping[str, Any]] | None:
-    if row["status"] != lifecycle.QUEUED or row["ambiguous"]:
-        return _decide_lapse(row)
-    reason = Reason.SUSPENDED_BEFORE_SEND.slug
-    return "order.denied", {"status": lifecycle.DENIED, "final": True, "reason": reason}
+    return executions.deny_unsent(row, Reason.SUSPENDED_BEFORE_SEND)
+
+
+# Of one round: the senders deny as many at the same time, and the loop that sweeps has other work.
+HALTED_AT_ONCE = 100
+
+# Without a halt nothing is looked at.
+_HALTED = (
+    "EXISTS (SELECT 1 FROM accounts_halt WHERE lifted_at IS NULL) AND status = 'queued'"
+    " AND EXISTS (SELECT 1 FROM accounts_halt h WHERE h.lifted_at IS NULL AND h.mode = 'halt'"
+    " AND (h.account_id IS NULL OR h.account_id = trading_order.account_id)"
+    " AND (h.symbol IS NULL OR h.symbol = trading_order.symbol))"
+)
+
+
+def deny_halted(account_ids: list[str]) -> int:
+    """End what waits under a halt: nothing of it is sent when it is lifted."""
+    return _deny_halted(f"{_HALTED} AND account_id = ANY(%s)", (account_ids,), "desk")
+
+
+def deny_halted_forsaken() -> int:
+    """The same for accounts that no desk holds."""
+    return _deny_halted(f"{_HALTED} AND {_NO_DESK}", (), "worker")
+
+
+def _deny_halted(condition: str, params: tuple[Any, ...], role: str) -> int:
+    waiting = queries.orders_where(
+        f"{condition} ORDER BY created_at, id LIMIT {HALTED_AT_ONCE}", params
+    )
+    for row in waiting:
+        halts.deny(row, Halt.Mode.HALT, role=role)
+    return len(waiting)
+
+
+_TO_CANCEL = (
+    "EXISTS (SELECT 1 FROM accounts_halt WHERE lifted_at IS NULL AND cancel_before IS NOT NULL)"
+    " AND NOT final AND status <> 'queued' AND cancel_requested_at IS NULL"
+    " AND account_id = ANY(%s) AND EXISTS (SELECT 1 FROM accounts_halt h"
+    " WHERE h.lifted_at IS NULL AND h.cancel_before >= trading_order.created_at"
+    " AND (h.account_id IS NULL OR h.account_id = trading_order.account_id)"
+    " AND (h.symbol IS NULL OR h.symbol = trading_order.symbol))"
+    " ORDER BY created_at, id LIMIT %s"
+)
+
+
+def cancel_halted(account_ids: list[str]) -> int:
+    """Ask for the cancels that a halt asks for: of what was open when it was set."""
+    rows = queries.orders_where(_TO_CANCEL, (account_ids, HALTED_AT_ONCE))
+    for row in rows:
+        cause = Cause(journal.system("desk", row["principal"]), note="a halt cancels what is open")
+        executions.change_by(row["id"], _decide_cancel, cause)
+    return len(rows)
+
+
+def _decide_cancel(row: Row) -> tuple[str, Mapping[str, Any]] | None:
+    if row["final"] or row["cancel_requested_at"] is not None:
+        return None
+    if row["status"] == lifecycle.QUEUED:
+        return None
+    return executions.ask_cancel(row)
 
 
 def doubt_orphans(rows: list[Row], *, role: str = "desk") -> int:

@@ -36,6 +36,7 @@ def sweep() -> None:
     resolver.call_for_attention()
     sweeps.lapse_forsaken()
     sweeps.deny_suspended_forsaken()
+    sweeps.deny_halted_forsaken()
     sweeps.doubt_forsaken(after_seconds=get_config().timers.absent_after)
     due = resolver.due()
     database.release()

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from trading import api
+from trading import api, haltviews
 
 urlpatterns = [
     # Tried in this order: the path that is asked most comes first.
@@ -32,5 +32,7 @@ urlpatterns = [
         api.ReconciliationView.as_view(),
         name="reconciliation",
     ),
+    path("halts", haltviews.HaltsView.as_view(), name="halts"),
+    path("halts/<str:halt_id>", haltviews.HaltView.as_view(), name="halt"),
     path("accounts/<str:account_id>/fills", api.FillsView.as_view(), name="fills"),
 ]

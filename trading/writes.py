@@ -37,12 +37,14 @@ class Write:
     """One claim (`owner` is set), one change (`kind`), or the end of an attempt alone.
 
     expected: the row's seq when it was decided. body: the journal entry. patch, fill: as columns.
+    reduces_until: of a claim, until when it is known to reduce a position (trading/halts.py).
     """
 
     order_id: UUID
     expected: int | None = None
     owner: str | None = None
     process: str | None = None
+    reduces_until: datetime | None = None
     kind: str | None = None
     body: str | None = None
     patch: Mapping[str, Any] | None = None
@@ -54,6 +56,7 @@ class Write:
 class Written:
     """What became of one: `changed`, `stale` (decide anew), `duplicate` (a fill known already).
 
+    Of a claim also `halt` or `reduce_only`: the halt that stands over it.
     seq, recorded_at: of its entry; attempt: of a claim. None where nothing was appended.
     """
 

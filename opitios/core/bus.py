@@ -33,6 +33,7 @@ class Topic(StrEnum):
     """What processes tell each other. Everything here is repeated by a poll of Postgres."""
 
     WAKE = "wake"  # {"account_id", "order_id"}: one to send, or to cancel
+    HALT = "halt"  # {"halt_id"}: one was set: deny what waits, ask for cancels
     ORDERS = "orders"  # one stream message of api.md §6, ready to be shown
 
 

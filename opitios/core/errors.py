@@ -268,6 +268,78 @@ class Reason(Enum):
         "It was never sent: send a new order with a new key when the account is resumed.",
         "new_key",
     )
+    HALTED = Ruling(
+        "halted",
+        422,
+        51,
+        "Halted",
+        "Orders are taken again when the halt is lifted: then send a new one with a new key.",
+        "new_key",
+    )
+    REDUCE_ONLY = Ruling(
+        "reduce-only",
+        422,
+        52,
+        "Only reducing orders",
+        "Send an order that makes a position smaller, or wait until the halt is lifted.",
+        "new_key",
+    )
+    RISK_MAX_QUANTITY = Ruling(
+        "risk-max-quantity",
+        422,
+        53,
+        "Quantity over the limit",
+        "Lower qty below the limit in detail, then send it with a new key.",
+        "after_fix",
+    )
+    RISK_MAX_NOTIONAL = Ruling(
+        "risk-max-notional",
+        422,
+        54,
+        "Notional over the limit",
+        "Lower qty or notional below the limit in detail, then send it with a new key.",
+        "after_fix",
+    )
+    RISK_SYMBOL = Ruling(
+        "risk-symbol",
+        422,
+        55,
+        "Symbol not allowed",
+        "Use a symbol that the account may trade, or ask the operator.",
+        "after_fix",
+    )
+    RISK_ORDERS_PER_MINUTE = Ruling(
+        "risk-orders-per-minute",
+        422,
+        56,
+        "Too many orders this minute",
+        "Wait until older orders are a minute old, then send it with a new key.",
+        "new_key",
+    )
+    RISK_ORDERS_PER_DAY = Ruling(
+        "risk-orders-per-day",
+        422,
+        57,
+        "Too many orders today",
+        "Wait for the next New York day, or ask for a higher limit.",
+        "new_key",
+    )
+    RISK_DUPLICATE = Ruling(
+        "risk-duplicate",
+        422,
+        58,
+        "Same order a moment ago",
+        "If it is meant, send it with a new key when the window in detail is over.",
+        "new_key",
+    )
+    NO_REFERENCE_PRICE = Ruling(
+        "no-reference-price",
+        422,
+        59,
+        "No reference price",
+        "Give it a limit_price, or send it with a new key when quotes are back.",
+        "new_key",
+    )
     MISSING_AT_BROKER = Ruling(
         "missing-at-broker",
         404,

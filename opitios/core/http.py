@@ -55,6 +55,17 @@ def account_in_path(request: HttpRequest) -> str | None:
     return None if named is None else logs.printable(str(named))
 
 
+def problem_kept(
+    problem: Problem, request: HttpRequest, *, body: Mapping[str, Any], headers: Mapping[str, str]
+) -> HttpResponse:
+    """Answer a refusal that is on record: with the body of the first request, whose id it has."""
+    request.problem = problem  # type: ignore[attr-defined] # for the access log's line
+    text = jsontext.dumps(body)
+    response = HttpResponse(text, status=body["status"], content_type=PROBLEM, headers=headers)
+    response["Content-Length"] = str(len(text))
+    return response
+
+
 def problem_answer(problem: Problem, request: HttpRequest) -> HttpResponse:
     """Write a refusal as problem+json, with Retry-After where waiting helps."""
     request.problem = problem  # type: ignore[attr-defined] # for the access log's line

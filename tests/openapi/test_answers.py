@@ -106,6 +106,18 @@ def place_and_cancel(api: Api, document: Document) -> None:
     document.hold("DELETE", api.orders, api.call("DELETE", api.orders))
 
 
+def halt_and_lift(api: Api, document: Document) -> None:
+    """Hold a halt, the same again, the list of them and its lifting against the document."""
+    path, body = "/api/v1/halts", {"scope": "account", "account_id": api.account, "reason": "odd"}
+    first, again = api.call("POST", path, body), api.call("POST", path, body)
+    document.hold("POST", path, first)
+    document.hold("POST", path, again)
+    document.hold("POST", f"{api.orders}/stocks", api.place())
+    document.hold("GET", path, api.call("GET", path))
+    lifting = f"{path}/{read(again)['id']}"
+    document.hold("DELETE", lifting, api.call("DELETE", lifting))
+
+
 def test_every_operation_answers_every_success_it_tells_of(
     api: Api, filled: Accepted, quoted: None, account_file: None
 ) -> None:
@@ -114,6 +126,7 @@ def test_every_operation_answers_every_success_it_tells_of(
     read_everything(api, filled.order_id, document)
     reload(api, document)
     place_and_cancel(api, document)
+    halt_and_lift(api, document)
 
     told = {
         (name, int(status))
