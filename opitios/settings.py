@@ -131,6 +131,10 @@ APPEND_SLASH = False
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = not (config.demo or config.debug)
 CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE
+CSRF_TRUSTED_ORIGINS = config.csrf_trusted_origins
+SECURE_HSTS_SECONDS = config.hsts_seconds
+# StaffStack takes the header away where no proxy of ours wrote it.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if config.trusted_proxies else None
 SECURE_REFERRER_POLICY = "same-origin"
 
 LOGGING_CONFIG = None

@@ -49,6 +49,12 @@ def client_address(peer: str | None, forwarded_for: str | None) -> str | None:
     return str(known)
 
 
+def is_proxy(peer: str | None) -> bool:
+    """Whether a peer is in TRUSTED_PROXIES, so that its X-Forwarded-… are believed."""
+    address = read_address(peer or "")
+    return address is not None and within(address, _trusted())
+
+
 @lru_cache(maxsize=_KEPT)
 def read_address(text: str) -> Address | None:
     """Read an address without port or zone; IPv4 in IPv6 is IPv4. None where it is none."""

@@ -136,6 +136,12 @@ class Config(BaseSettings):
     allowed_hosts: Annotated[list[str], NoDecode] = Field(
         default=["localhost", "127.0.0.1", "[::1]"], validation_alias="ALLOWED_HOSTS"
     )
+    # Origins other than the admin's own whose forms it takes: `https://staff.example`.
+    csrf_trusted_origins: Annotated[list[str], NoDecode] = Field(
+        default=[], validation_alias="CSRF_TRUSTED_ORIGINS"
+    )
+    # How long a browser that came over TLS comes by nothing else.
+    hsts_seconds: int = Field(default=365 * 24 * 3600, ge=0, validation_alias="SECURE_HSTS_SECONDS")
     database_url: SecretStr = Field(validation_alias="DATABASE_URL")
     database_owner_url: SecretStr | None = Field(
         default=None, validation_alias="DATABASE_OWNER_URL"
@@ -196,7 +202,12 @@ class Config(BaseSettings):
     timers: Timers = Timers()
 
     @field_validator(
-        "allowed_hosts", "jwt_algorithms", "jwt_jwks_fleet_kids", "trusted_proxies", mode="before"
+        "allowed_hosts",
+        "csrf_trusted_origins",
+        "jwt_algorithms",
+        "jwt_jwks_fleet_kids",
+        "trusted_proxies",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:

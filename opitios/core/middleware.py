@@ -1,6 +1,7 @@
 """Two stacks: every request gets the floor, the admin gets Django's full stack on top of it."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, cast
 
 from django.conf import settings
@@ -8,14 +9,17 @@ from django.core import cache, signals
 from django.core.handlers.exception import convert_exception_to_response
 from django.db import close_old_connections, connection, reset_queries
 from django.http import HttpRequest, HttpResponse
+from django.http.request import split_domain_port, validate_host
 from django.utils.module_loading import import_string
 
 from opitios.core import bodies, client_address, clock, ids, logs
 from opitios.core.config import get_config
-from opitios.core.errors import Problem
+from opitios.core.errors import Problem, Reason
 from opitios.core.http import account_in_path, problem_answer
 
 Handler = Callable[[HttpRequest], HttpResponse]
+
+HEALTH = "/health/"
 
 
 class RequestFloor:
@@ -31,10 +35,29 @@ class RequestFloor:
         request.request_id = ids.request_id(request.META.get("HTTP_X_REQUEST_ID"))  # type: ignore[attr-defined]
         request.client_ip = client_address.of_request(request)  # type: ignore[attr-defined]
         started = clock.monotonic()
-        response = self.get_response(request)
+        refused = _turned_away(request)
+        response = problem_answer(refused, request) if refused else self.get_response(request)
         response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
         _log(request, response, started)
         return response
+
+
+def _turned_away(request: HttpRequest) -> Problem | None:
+    # Who looks whether a process lives knows its address and not its name.
+    if _is_our_host(request) or request.path.startswith(HEALTH):
+        return None
+    return Problem(Reason.MALFORMED, "This host is not served here.")
+
+
+def _is_our_host(request: HttpRequest) -> bool:
+    return _is_allowed(request.META.get("HTTP_HOST", request.META["SERVER_NAME"]))
+
+
+# Nothing that a client invents may fill the memory.
+@lru_cache(maxsize=256)
+def _is_allowed(host: str) -> bool:
+    name, _ = split_domain_port(host)
+    return bool(name) and validate_host(name, settings.ALLOWED_HOSTS)
 
 
 _PROCESS = {"role": get_config().role, "process": get_config().process}
@@ -113,6 +136,9 @@ class StaffStack:
         )
 
     def _answer_page(self, request: HttpRequest) -> HttpResponse:
+        if not client_address.is_proxy(request.META.get("REMOTE_ADDR")):
+            # Whether a stranger came over TLS is not for the stranger to say.
+            request.META.pop("HTTP_X_FORWARDED_PROTO", None)
         # A form is read before Django looks for its token: who signs in slowly holds up few.
         try:
             bodies.read_ahead(request)

@@ -305,7 +305,7 @@ def web_command(port: int, *, workers: int, threads: int) -> tuple[str, ...]:
     spoken = ("--interface", "wsgi", "--http", "1", "--no-ws")
     # A head that is not there in time is cut off, and so is a connection that idles for so long
     # (milliseconds). nginx must close its own idle ones sooner: deploy/nginx.conf.
-    head = ("--http1-header-read-timeout", "10000", "--http1-buffer-size", "65536")
+    head = ("--http1-header-read-timeout", "10000", "--http1-buffer-size", "32768")
     run = ("--workers", str(workers), "--blocking-threads", str(threads))
     respawn = ("--respawn-failed-workers", "--respawn-interval", "0.2")
     # A thread that reads a body that never comes would keep the server from ending.

@@ -24,7 +24,8 @@ DESK = ("manage.py", "desk")
 @contextmanager
 def web(folder: Path) -> Iterator[str]:
     """A granian that serves the API; its origin."""
-    port = ports.choose(None, key="a9")
+    # granian shares a port with whoever has it: two workers of a test run must not choose alike.
+    port = ports.choose(None, key=f"a9{os.getpid():x}")
     origin = f"http://127.0.0.1:{port}"
     command = web_command(port, workers=1, threads=WEB_THREADS)
     with _process(command, "web", folder, OPITIOS_WEB_THREADS=str(WEB_THREADS)):

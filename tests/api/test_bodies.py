@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from opitios.core.http import MAX_BODY
+from opitios.core.bodies import MAX_BODY
 from tests.api.calls import GOOD, Api, problem
 from tests.support.orders import kinds
 

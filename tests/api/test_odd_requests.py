@@ -64,7 +64,7 @@ def test_options_and_head_are_no_5xx_and_no_html(api: Api, path: str) -> None:
         {"Range": "bytes=0-1"}, {"If_Match": "*"}, {"Origin": "null"},
         {"Cookie": "a=" + "b" * 9000},
         {"X_HTTP_Method_Override": "DELETE"}, {"X_Forwarded_For": "1.2.3.4'"},
-        {"X_Forwarded_Host": "evil"}, {"Host": "evil.example"}, {"Expect": "x"},
+        {"X_Forwarded_Host": "evil"}, {"Expect": "x"},
     ],
     ids=str,
 )  # fmt: skip

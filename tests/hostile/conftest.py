@@ -4,17 +4,20 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from pytest_django import DjangoDbBlocker
 
 from tests.api.conftest import api, statements, there
 from tests.support.sandbox_process import SandboxProcess
+from tests.support.until import until
 
 if TYPE_CHECKING:
+    from tests.hostile.wire import Target
     from tests.trading.desks import RunningDesk
 
 __all__ = ["api", "statements", "there"]
 
 # What failed is told in full, there too.
-pytest.register_assert_rewrite("tests.hostile.corpus")
+pytest.register_assert_rewrite("tests.hostile.corpus", "tests.hostile.wire")
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +26,26 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess
     with SandboxProcess(tmp_path_factory.mktemp("sandbox")) as process:
         process.pin_price("AAPL", "187.20", "187.21")
         yield process
+
+
+@pytest.fixture(scope="package")
+def target(
+    django_db_setup: None,
+    django_db_blocker: DjangoDbBlocker,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator["Target"]:
+    """The web process under granian, started as an operator's is, that knows an account."""
+    from tests.api import processes  # noqa: PLC0415
+    from tests.api.calls import Api  # noqa: PLC0415
+    from tests.hostile.wire import Target, head  # noqa: PLC0415
+
+    with django_db_blocker.unblock():
+        api = Api.open()
+    with processes.web(tmp_path_factory.mktemp("web")) as origin:
+        found = Target(origin, api.account, api.token)
+        asked = head("GET", found.orders, found.bearer)
+        until(lambda: found.exchange(asked)[0].status == 200)
+        yield found
 
 
 @pytest.fixture
