@@ -6,14 +6,17 @@ unknown one does.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.request import Request
 
+from accounts.gate import get_gate, principal_from
 from accounts.pool import get_pool
-from accounts.tokens import NOT_VALID, Permission, Principal, principal_from
+from accounts.tokens import NOT_VALID, Permission, Principal
+from opitios.core import client_address
 from opitios.core.errors import Problem, Reason
 from opitios.core.http import ApiView
 
@@ -41,7 +44,9 @@ class TokenAuthentication(BaseAuthentication):
         header = request.META.get("HTTP_AUTHORIZATION")
         if header is None:
             return None
-        principal = principal_from(bearer_token(header))
+        get_gate().wait_until_loaded()
+        address = client_address.of_request(request._request)
+        principal = _listed(principal_from(bearer_token(header), address))
         # For the access log's line, and for whoever is told of a refusal.
         floor: Any = request._request
         floor.subject, floor.principal = principal.sub, principal
@@ -50,6 +55,14 @@ class TokenAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:
         """Name the scheme for WWW-Authenticate."""
         return "Bearer"
+
+
+def _listed(principal: Principal) -> Principal:
+    """Write out the accounts of a token for all, where some may not be reached from here."""
+    if not principal.barred:
+        return principal
+    reached = {account.account_id for account in get_pool().held(None)} - principal.barred
+    return replace(principal, accounts=frozenset(reached), barred=frozenset())
 
 
 def bearer_token(header: str) -> str:

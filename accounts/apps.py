@@ -6,6 +6,8 @@ from opitios.core.config import get_config
 
 # Roles that talk to the broker, or hold clients for reading from it (design.md §1).
 SERVING = {"web", "desk", "market", "worker"}
+# Who lets tokens in: without the lists of those that are denied nobody comes in there.
+GUARDED = {"web", "stream"}
 
 
 class AccountsConfig(AppConfig):
@@ -28,6 +30,11 @@ class AccountsConfig(AppConfig):
 
             get_pool().show("refusals", refusals.get_refusals().part)
             get_pool().start()
+        if role in GUARDED:
+            from accounts import gate, tokens  # noqa: PLC0415
+
+            tokens.verifier().start()
+            gate.get_gate().start()
 
     @staticmethod
     def _refuse_weak_keys() -> None:

@@ -27,6 +27,6 @@ def check_token_keys(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> 
     try:
         verifier()
     except BadTokenKeys as error:
-        hint = "Correct OPITIOS_JWT_KEYS: HS256 needs 32 bytes or more, RS256 a public key in PEM."
+        hint = "Correct OPITIOS_JWT_KEYS or JWT_JWKS_URL: docs/tokens.md says what each needs."
         return [Error(str(error), hint=hint, id="accounts.E002")]
     return []

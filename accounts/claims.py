@@ -35,11 +35,11 @@ MAX_LIMITS = 16
 
 ACCOUNT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 # Visible ASCII: look-alike letters, spaces and control characters have no place in an audit trail.
-_VISIBLE = re.compile(r"[!-~]{1,128}")
+VISIBLE = re.compile(r"[!-~]{1,128}")
 # Seconds since 1970, up to the year 9999.
 _SECONDS = re.compile(r"[1-9][0-9]{0,11}")
-_COUNT = re.compile(r"0|[1-9][0-9]{0,8}")
-_LIMIT_NAME = re.compile(r"[a-z][a-z_]{0,63}")
+COUNT = re.compile(r"0|[1-9][0-9]{0,8}")
+LIMIT_NAME = re.compile(r"[a-z][a-z_]{0,63}")
 _LAST_SECOND = 253402300799
 
 _PERMISSIONS = {word.value: word.value for word in Permission} | {"trading": Permission.TRADE.value}
@@ -64,6 +64,8 @@ class Principal:
     jti: str | None = None
     act: str | None = None
     rate_limits: Mapping[str, int] | None = field(default=None, hash=False)
+    # Accounts that may not be reached from where the caller is (gate.py).
+    barred: frozenset[str] = frozenset()
 
     # DRF asks this of `request.user`; nothing here can ever be staff.
     is_authenticated = True
@@ -74,16 +76,37 @@ class Principal:
 
     def holds(self, account_id: str) -> bool:
         """Say whether the account is in the token's set; says nothing of whether it exists."""
-        return self.accounts is None or account_id in self.accounts
+        if self.accounts is None:
+            return account_id not in self.barred
+        return account_id in self.accounts
 
 
-def read_claims(claims: Mapping[str, Any], *, key_id: str, fleet: bool) -> Principal:
+def in_our_words(claims: Mapping[str, Any], names: Mapping[str, str]) -> Mapping[str, Any]:
+    """Give an issuer's claims our names; `names`: ours to theirs (JWT_CLAIMS).
+
+    What stands under a name of ours that the issuer calls otherwise is not ours, and not looked at.
+    """
+    if not names:
+        return claims
+    others = {name: value for name, value in claims.items() if name not in names}
+    return others | {ours: claims[theirs] for ours, theirs in names.items() if theirs in claims}
+
+
+def in_their_words(claims: Mapping[str, Any], names: Mapping[str, str]) -> Mapping[str, Any]:
+    """Give our claims the issuer's names."""
+    return {names.get(name, name): value for name, value in claims.items()}
+
+
+def read_claims(
+    claims: Mapping[str, Any], *, key_id: str, fleet: bool, require_jti: bool = False
+) -> Principal:
     """Make the principal of one payload whose numbers are jsontext.Number.
 
     `fleet`: the signing key may say `account_scope: all`. Raises OddClaim. Times are checked for
     their shape and span only: now is the caller's.
     """
     _refuse_other_kinds(claims)
+    _refuse_odd_addresses(claims)
     issued, expires = _span(claims)
     return Principal(
         sub=_visible(claims, "sub", required=True) or "",
@@ -93,7 +116,7 @@ def read_claims(claims: Mapping[str, Any], *, key_id: str, fleet: bool) -> Princ
         expires_at=datetime.fromtimestamp(expires, tz=UTC),
         key_id=key_id,
         account_type=_account_type(claims),
-        jti=_visible(claims, "jti"),
+        jti=_visible(claims, "jti", required=require_jti),
         act=_visible(claims, "act"),
         rate_limits=_rate_limits(claims),
     )
@@ -104,6 +127,15 @@ def _refuse_other_kinds(claims: Mapping[str, Any]) -> None:
     for name in _TOKEN_KINDS:
         if claims.get(name, "access") != "access":
             raise OddClaim(name)
+
+
+def _refuse_odd_addresses(claims: Mapping[str, Any]) -> None:
+    # RFC 7519 §4.1: what they must be is the backend's to say, of which kind they are is ours.
+    if not _plain_text(claims.get("iss", "")):
+        raise OddClaim("iss")
+    aud = claims.get("aud", "")
+    if not all(map(_plain_text, aud if isinstance(aud, list) else [aud])):
+        raise OddClaim("aud")
 
 
 def _span(claims: Mapping[str, Any]) -> tuple[int, int]:
@@ -133,7 +165,7 @@ def _visible(claims: Mapping[str, Any], name: str, *, required: bool = False) ->
     if name not in claims and not required:
         return None
     value = claims.get(name)
-    if not _plain_text(value) or not _VISIBLE.fullmatch(str(value)):
+    if not _plain_text(value) or not VISIBLE.fullmatch(str(value)):
         raise OddClaim(name)
     return str(value)
 
@@ -190,8 +222,8 @@ def _rate_limits(claims: Mapping[str, Any]) -> Mapping[str, int] | None:
     if not isinstance(value, dict) or len(value) > MAX_LIMITS:
         raise OddClaim("rate_limits")
     for name, count in value.items():
-        if not _LIMIT_NAME.fullmatch(name):
+        if not LIMIT_NAME.fullmatch(name):
             raise OddClaim("rate_limits")
-        if not isinstance(count, Number) or not _COUNT.fullmatch(count):
+        if not isinstance(count, Number) or not COUNT.fullmatch(count):
             raise OddClaim("rate_limits")
     return {name: int(count) for name, count in value.items()}

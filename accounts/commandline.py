@@ -16,13 +16,16 @@ from accounts.journal import Actor
 from accounts.vault import BadKeyRing
 
 
-def operator(command: str) -> Actor:
-    """Name the person at the command line, by login, or by number where it has no name."""
+def operator(command: str, name: str | None = None) -> Actor:
+    """Name the person at the command line: as told, by login, or by number without a name."""
+    return Actor("staff", f"{command}:{name or _login()}")
+
+
+def _login() -> str:
     try:
-        name = getpass.getuser()
+        return getpass.getuser()
     except (KeyError, OSError):
-        name = f"uid-{os.getuid()}"
-    return Actor("staff", f"{command}:{name}")
+        return f"uid-{os.getuid()}"
 
 
 @contextmanager

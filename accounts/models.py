@@ -432,3 +432,79 @@ class JournalEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.account_id} #{self.seq} {self.kind}"
+
+
+class Subject(models.Model):
+    """What this gateway knows of a token's subject, beyond what its tokens say."""
+
+    sub = models.CharField(primary_key=True, max_length=128)
+    # Networks (CIDR) it may come from; none: from anywhere.
+    allowed_ips = models.JSONField(default=list)
+    # Limits in place of the gateway's own, in the names a token's `rate_limits` has; null: none.
+    rate_limits = models.JSONField(null=True)
+    note = models.CharField(max_length=200, default="", blank=True)
+    # To the minute; null: never since the row is there.
+    last_seen_at = models.DateTimeField(null=True)
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["sub"]
+
+    def __str__(self) -> str:
+        return self.sub
+
+
+class AccountNetworks(models.Model):
+    """From where an account may be reached; without a row from anywhere."""
+
+    account = models.OneToOneField(
+        Account, on_delete=models.PROTECT, primary_key=True, related_name="networks"
+    )
+    allowed_ips = models.JSONField()
+    updated_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"{self.account_id} from {', '.join(self.allowed_ips)}"
+
+
+class DeniedToken(models.Model):
+    """A token, or every token of a subject, that is refused although it is good (denials.py)."""
+
+    class Kind(models.TextChoices):
+        JTI = "jti"
+        SUB = "sub"
+
+    kind = models.CharField(max_length=3, choices=Kind.choices)
+    value = models.CharField(max_length=128)
+    # Null: until it is lifted.
+    until = models.DateTimeField(null=True)
+    reason = models.CharField(max_length=200)
+    actor = models.CharField(max_length=128)
+    denied_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "value"], name="one_denial_of_a_token"),
+            models.CheckConstraint(
+                name="a_denial_is_of_a_jti_or_a_sub",
+                condition=models.Q(kind__in=["jti", "sub"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.value}"
+
+
+class AccessVersion(models.Model):
+    """One row, counted up with each change of the three tables above: what every process polls."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    version = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(name="there_is_one_access_version", condition=models.Q(id=1)),
+        ]
+
+    def __str__(self) -> str:
+        return f"access {self.version}"

@@ -1,4 +1,4 @@
-"""Tokens to principals: the key ring, the checks around simplejwt's backend, and the cache.
+"""Tokens to principals: the checks around simplejwt's backend, and the cache.
 
 The caller learns "expired" or "not valid", never which check failed (RFC 8725, reliability.md G14).
 """
@@ -14,14 +14,13 @@ from hashlib import sha256
 from typing import Any, Final
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
-from jwt.exceptions import PyJWTError
-from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.exceptions import TokenBackendError, TokenBackendExpiredToken
 
-from accounts.claims import MAX_LIFETIME, OddClaim, Permission, Principal, read_claims
+from accounts import claims, jwks
+from accounts.claims import MAX_LIFETIME, OddClaim, Permission, Principal
+from accounts.tokenkeys import BadTokenKeys, Demands, RingKey, ring_of
 from opitios.core import clock, ids, jsontext
-from opitios.core.config import Config, JwtKey, get_config
+from opitios.core.config import JwtKey, get_config
 from opitios.core.errors import Problem, Reason
 
 __all__ = [
@@ -32,17 +31,11 @@ __all__ = [
     "Principal",
     "Verifier",
     "mint",
-    "principal_from",
     "verifier",
 ]
 
 # R8: no token is longer, so nothing longer is looked at.
 MAX_TOKEN_BYTES = 8 * 1024
-# RFC 7518 §3.2: a secret as long as the hash. §3.3: RSA keys of 2048 bits or more.
-MIN_SECRET_BYTES = 32
-MIN_RSA_BITS = 2048
-# Issuers' clocks differ: `iat` and `nbf` may lie this far ahead. `exp` has no leeway.
-LEEWAY_SECONDS = 60
 # R10: verified tokens kept by a process; about 2 KB each.
 CACHED_TOKENS = 10_000
 
@@ -55,10 +48,6 @@ _SHAPE = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 _REFUSED_HEADERS = frozenset({"crit", "jku", "jwk", "x5u", "x5c", "b64", "cty", "enc", "zip"})
 
 
-class BadTokenKeys(Exception):
-    """OPITIOS_JWT_KEYS cannot be used, and which kid is at fault. Never its value."""
-
-
 class CannotMint(Exception):
     """A development token cannot be made as asked, and why."""
 
@@ -67,67 +56,63 @@ class _Odd(Exception):
     """A token is not one of ours, or is malformed. Never shown to the caller."""
 
 
-@dataclass(frozen=True, slots=True)
-class _RingKey:
-    settings: JwtKey
-    backend: TokenBackend
-
-
 class Verifier:
     """Verifies tokens against one ring of keys, and remembers the ones it has verified.
 
     Raises BadTokenKeys on a weak, malformed or doubled key: such a process must not start.
     """
 
-    def __init__(
-        self, keys: Sequence[JwtKey], *, audience: str | None = None, issuer: str | None = None
-    ) -> None:
-        self._audience = audience
-        self._issuer = issuer
-        self._ring = self._build_ring(keys)
+    def __init__(self, keys: Sequence[JwtKey], demands: Demands | None = None) -> None:
+        self._demands = demands or Demands()
+        self._ring = ring_of(keys, self._demands)
+        self._published: jwks.PublishedKeys | None = None
         self._lock = threading.Lock()
         # The oldest first. Read by every request without a lock: an entry is never changed.
         self._cache: dict[bytes, Principal] = {}
 
-    def _build_ring(self, keys: Sequence[JwtKey]) -> dict[str, _RingKey]:
-        ring: dict[str, _RingKey] = {}
-        for key in keys:
-            if key.kid in ring:
-                raise BadTokenKeys(f"token key {key.kid!r} stands twice in the ring")
-            ring[key.kid] = _RingKey(key, self._backend(key))
-        return ring
+    def follow(self, published: jwks.PublishedKeys) -> None:
+        """Take an issuer's published keys too; those of the ring win."""
+        self._published = published
 
-    def _backend(self, key: JwtKey) -> TokenBackend:
-        _refuse_weak(key)
-        secret = key.key.get_secret_value()
-        private = key.private_key.get_secret_value() if key.private_key else None
-        return TokenBackend(
-            key.alg,
-            signing_key=secret if key.alg == "HS256" else private,
-            verifying_key=secret,
-            audience=self._audience,
-            issuer=self._issuer,
-            leeway=LEEWAY_SECONDS,
-        )
+    def start(self) -> None:
+        """Begin reading the issuer's keys, where there is an issuer that publishes them."""
+        if self._published is not None:
+            self._published.start()
 
     def principal(self, token: str) -> Principal:
-        """Verify a token, or remember that it was verified. Raises Problem UNAUTHORIZED."""
+        """Verify a token, or remember that it was verified.
+
+        Raises Problem UNAUTHORIZED; UNAVAILABLE while the issuer's keys are not known.
+        """
         if len(token) > MAX_TOKEN_BYTES or not token.isascii():
             raise Problem(Reason.UNAUTHORIZED, NOT_VALID)
+        # Before the keys are looked at: what is verified by keys that change goes to a cache that
+        # is forgotten with them.
+        cache = self._cache
         # Only the digest is kept: a dump of the cache holds no usable token.
         digest = sha256(token.encode()).digest()
-        known = self._cache.get(digest)
+        known = cache.get(digest)
         if known is not None and known.expires_at > clock.now():
             return known
         principal = self._verified(token)
-        self._remember(digest, principal)
+        self._remember(cache, digest, principal)
         return principal
 
-    def _remember(self, digest: bytes, principal: Principal) -> None:
+    def _remember(self, cache: dict[bytes, Principal], digest: bytes, principal: Principal) -> None:
         with self._lock:
-            self._cache[digest] = principal
-            while len(self._cache) > CACHED_TOKENS:
-                del self._cache[next(iter(self._cache))]
+            cache[digest] = principal
+            while len(cache) > CACHED_TOKENS:
+                del cache[next(iter(cache))]
+
+    def forget(self) -> None:
+        """Verify every token anew: the keys have changed."""
+        self._cache = {}
+
+    def trusts(self, key_id: str) -> bool:
+        """Whether a key is still in force."""
+        return key_id in self._ring or (
+            self._published is not None and self._published.holds(key_id)
+        )
 
     def _verified(self, token: str) -> Principal:
         try:
@@ -147,20 +132,45 @@ class Verifier:
         Claims are read before the signature because libraries trip over odd signed values; nothing
         of them is believed until the backend has verified it.
         """
-        header, claims = _open_parts(token)
+        header, said = _open_parts(token)
+        self._check_header(header)
         key = self._key_for(header)
-        principal = read_claims(claims, key_id=key.settings.kid, fleet=key.settings.fleet)
+        principal = claims.read_claims(
+            claims.in_our_words(said, self._demands.claims),
+            key_id=key.kid,
+            fleet=key.fleet,
+            require_jti=self._demands.require_jti,
+        )
         key.backend.decode(token)  # type: ignore[arg-type]  # annotated as its Token, takes the text
         return principal
 
-    def _key_for(self, header: Mapping[str, Any]) -> _RingKey:
-        if "kid" in header:
-            key = self._ring.get(header["kid"]) if type(header["kid"]) is str else None
-        else:
-            key = next(iter(self._ring.values())) if len(self._ring) == 1 else None
-        if key is None or header.get("alg") != key.settings.alg:
+    def _check_header(self, header: Mapping[str, Any]) -> None:
+        if not _REFUSED_HEADERS.isdisjoint(header):
+            raise _Odd("header")
+        wanted = self._demands.typ
+        # RFC 7515 §4.1.9: the media type may be written with or without its first half.
+        allowed = (None, "JWT") if wanted is None else (wanted, f"application/{wanted}")
+        if header.get("typ") not in allowed or ("typ" in header and header["typ"] is None):
+            raise _Odd("typ")
+
+    def _key_for(self, header: Mapping[str, Any]) -> RingKey:
+        key = self._named(header["kid"]) if "kid" in header else self._only_key()
+        if key is None or header.get("alg") != key.alg:
             raise _Odd("key")
         return key
+
+    def _named(self, kid: object) -> RingKey | None:
+        if type(kid) is not str:
+            return None
+        key = self._ring.get(kid)
+        if key is None and self._published is not None:
+            key = self._published.get(kid)
+        return key
+
+    def _only_key(self) -> RingKey | None:
+        # An issuer that publishes keys replaces them: there is never an only one.
+        alone = len(self._ring) == 1 and self._published is None
+        return next(iter(self._ring.values())) if alone else None
 
     def sign(self, payload: Mapping[str, Any], *, fleet: bool) -> str:
         """Sign with the first key that can, and that may speak for the fleet where asked.
@@ -168,18 +178,18 @@ class Verifier:
         Raises CannotMint where no such key is configured.
         """
         for key in self._ring.values():
-            if key.backend.signing_key is not None and (key.settings.fleet or not fleet):
+            if key.can_sign and (key.fleet or not fleet):
                 return jwt.encode(
-                    {**self._addressed(), **payload},
+                    {**self._addressed(), **claims.in_their_words(payload, self._demands.claims)},
                     key.backend.prepared_signing_key,
-                    algorithm=key.settings.alg,
-                    headers={"kid": key.settings.kid},
+                    algorithm=key.alg,
+                    headers={"kid": key.kid, "typ": self._demands.typ or "JWT"},
                 )
         wanted = "no signing key marked `fleet`" if fleet else "no signing key"
         raise CannotMint(f"{wanted} is configured in OPITIOS_JWT_KEYS")
 
     def _addressed(self) -> dict[str, str]:
-        both = {"aud": self._audience, "iss": self._issuer}
+        both = {"aud": self._demands.audience, "iss": self._demands.issuer}
         return {name: value for name, value in both.items() if value is not None}
 
 
@@ -187,10 +197,8 @@ def _open_parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     shape = _SHAPE.fullmatch(token)
     if shape is None:
         raise _Odd("shape")
-    header, claims, _signature = (_decode(part) for part in shape.groups())
-    read = _read(header), _read(claims)
-    _check_header(read[0])
-    return read
+    header, said, _signature = (_decode(part) for part in shape.groups())
+    return _read(header), _read(said)
 
 
 def _decode(part: str) -> bytes:
@@ -210,64 +218,24 @@ def _read(raw: bytes) -> dict[str, Any]:
         raise _Odd("json") from error
 
 
-def _check_header(header: Mapping[str, Any]) -> None:
-    if not _REFUSED_HEADERS.isdisjoint(header) or header.get("typ", "JWT") != "JWT":
-        raise _Odd("header")
-
-
-def _refuse_weak(key: JwtKey) -> None:
-    if key.alg == "HS256":
-        _refuse_weak_secret(key)
-    else:
-        _refuse_weak_rsa(key)
-
-
-def _refuse_weak_secret(key: JwtKey) -> None:
-    secret = key.key.get_secret_value().encode()
-    if len(secret) < MIN_SECRET_BYTES:
-        raise BadTokenKeys(
-            f"token key {key.kid!r}: an HS256 secret needs {MIN_SECRET_BYTES} bytes, "
-            f"this one has {len(secret)}"
-        )
-    # A public key as shared secret is the oldest way to forge a token.
-    if b"-----BEGIN" in secret:
-        raise BadTokenKeys(f"token key {key.kid!r}: an HS256 secret must not be a PEM key")
-
-
-def _refuse_weak_rsa(key: JwtKey) -> None:
-    public = _rsa(key.kid, key.key.get_secret_value())
-    if not isinstance(public, RSAPublicKey):
-        raise BadTokenKeys(f"token key {key.kid!r}: `key` must be the RSA public key in PEM")
-    if public.key_size < MIN_RSA_BITS:
-        raise BadTokenKeys(f"token key {key.kid!r}: RSA keys need {MIN_RSA_BITS} bits or more")
-    if key.private_key is None:
-        return
-    private = _rsa(key.kid, key.private_key.get_secret_value())
-    if (
-        not isinstance(private, RSAPrivateKey)
-        or private.public_key().public_numbers() != public.public_numbers()
-    ):
-        raise BadTokenKeys(f"token key {key.kid!r}: `private_key` does not belong to `key`")
-
-
-def _rsa(kid: str, pem: str) -> Any:
-    try:
-        return jwt.get_algorithm_by_name("RS256").prepare_key(pem)
-    except (PyJWTError, ValueError, TypeError):
-        # The cause may quote the key.
-        raise BadTokenKeys(f"token key {kid!r} is not an RSA key in PEM") from None
-
-
 @lru_cache(maxsize=1)
 def verifier() -> Verifier:
     """Build the verifier of this process's settings, once. Raises BadTokenKeys."""
-    config: Config = get_config()
-    return Verifier(config.jwt_keys, audience=config.jwt_audience, issuer=config.jwt_issuer)
-
-
-def principal_from(token: str) -> Principal:
-    """Verify a token of the API. Raises Problem UNAUTHORIZED for anything odd, nothing else."""
-    return verifier().principal(token)
+    config = get_config()
+    demands = Demands(
+        audience=config.jwt_audience,
+        issuer=config.jwt_issuer,
+        typ=config.jwt_typ,
+        require_jti=config.jwt_require_jti,
+        claims={str(ours): theirs for ours, theirs in config.jwt_claims.items()},
+        algorithms=config.jwt_algorithms,
+        fleet_kids=config.jwt_jwks_fleet_kids,
+    )
+    made = Verifier(config.jwt_keys, demands)
+    if config.jwt_jwks_url is not None:
+        source = jwks.source_of(config.jwt_jwks_url, demo=config.demo)
+        made.follow(jwks.PublishedKeys(source, demands, config.timers, on_change=made.forget))
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +281,6 @@ def _account_claims(accounts: Sequence[str] | None) -> dict[str, Any]:
 def _refuse_odd(payload: dict[str, Any]) -> None:
     written = jsontext.read_object(jsontext.dumps(payload))
     try:
-        read_claims(written, key_id="", fleet=True)
+        claims.read_claims(written, key_id="", fleet=True)
     except OddClaim as error:
         raise CannotMint(f"the claim {error} would be refused") from error

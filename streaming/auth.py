@@ -1,5 +1,6 @@
 """Who is at the other end: the browser's origin and the client's token, never from the URL."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,9 +9,10 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from accounts.access import bearer_token
-from accounts.tokens import Principal, principal_from
+from accounts.gate import get_gate
+from accounts.tokens import Principal, verifier
 from opitios.core import client_address
-from opitios.core.errors import Problem
+from opitios.core.errors import Problem, Reason
 from streaming.protocol import Code, Refusal
 
 # As ASGI has them: names in lower case.
@@ -60,6 +62,30 @@ def header_token(headers: Headers) -> str | None:
 def verified(token: str) -> Principal:
     """Verify a token. Raises Refusal, saying "expired" or "not valid" and no more."""
     try:
-        return principal_from(token)
+        return verifier().principal(token)
     except Problem as problem:
-        raise Refusal(Code.AUTH_FAILED, problem.detail) from problem
+        raise _refusal(problem) from problem
+
+
+async def ready() -> None:
+    """Give a fresh process a moment to learn which tokens are denied: a deploy is no error."""
+    gate = get_gate()
+    if not gate.is_loaded:
+        await asyncio.to_thread(gate.wait_until_loaded)
+
+
+def admitted(principal: Principal, address: str | None) -> Principal:
+    """Let a verified token in from this address, now and again: it may be denied since.
+
+    Raises Refusal: the same as for a token that is not valid; INTERNAL where nobody can say now.
+    """
+    try:
+        return get_gate().admit(principal, address)
+    except Problem as problem:
+        raise _refusal(problem) from problem
+
+
+def _refusal(problem: Problem) -> Refusal:
+    if problem.reason is Reason.UNAUTHORIZED:
+        return Refusal(Code.AUTH_FAILED, problem.detail)
+    return Refusal(Code.INTERNAL, problem.detail)

@@ -58,9 +58,10 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]  # channels is not ty
         self.code: int | None = None
         self.outbox = Outbox()
         self.outbox.on_end = self._expect_end
-        self.session = Session(get_hub(), self.outbox)
+        self.session = Session(get_hub(), self.outbox, self.address)
         self._pace = Pace()
         self._timers: list[asyncio.TimerHandle] = []
+        self._judging: asyncio.TimerHandle | None = None
         self._writer: asyncio.Task[None] | None = None
         self._leave_at: float | None = None
         self._waiting: asyncio.Timeout | None = None
@@ -102,7 +103,7 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]  # channels is not ty
         try:
             token = auth.header_token(self.headers)
             if token is not None:
-                self._sign_in(token)
+                await self._sign_in(token)
         except Refusal as refusal:
             self._refuse(refusal)
 
@@ -127,7 +128,7 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]  # channels is not ty
             raise Refusal(Code.SYNTAX, "frames are text, not binary")
         command = protocol.read_command(text)
         if isinstance(command, Auth):
-            self._sign_in(command.token)
+            await self._sign_in(command.token)
         else:
             await self.session.obey(command)
 
@@ -146,13 +147,29 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]  # channels is not ty
 
     # The token's time
 
-    def _sign_in(self, token: str) -> None:
+    async def _sign_in(self, token: str) -> None:
+        await auth.ready()
         principal = self.session.sign_in(token)
         self._cancel_timers()
         left = (principal.expires_at - clock.now()).total_seconds()
         notice = min(NOTICE_SECONDS, math.ceil(left))
         self._later(left - notice, lambda: self.outbox.put(protocol.expiring(notice)))
         self._later(left, lambda: self._token_expired(principal))
+        if self._judging is None:
+            self._judge_later()
+
+    def _judge_later(self) -> None:
+        seconds = get_config().timers.access_poll
+        self._judging = asyncio.get_running_loop().call_later(seconds, self._judge_again)
+
+    def _judge_again(self) -> None:
+        try:
+            self.session.judge_again()
+        except Refusal as refusal:
+            self._refuse(refusal)
+            self.outbox.end(Close.TOKEN)
+        else:
+            self._judge_later()
 
     def _token_expired(self, principal: Principal) -> None:
         # The loop's clock and the wall's may differ by a moment, and the wall's may be set.
@@ -175,6 +192,10 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]  # channels is not ty
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
+
+    def _judge_no_more(self) -> None:
+        if self._judging is not None:
+            self._judging.cancel()
 
     # The way out
 
@@ -212,6 +233,7 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]  # channels is not ty
     async def _leave(self) -> None:
         self.session.leave()
         self._cancel_timers()
+        self._judge_no_more()
         if self._writer is not None:
             self._writer.cancel()
             await asyncio.gather(self._writer, return_exceptions=True)

@@ -23,8 +23,11 @@ from streaming.protocol import (
 class Session:
     """One client's rights and subscriptions, from its sign-in to its end."""
 
-    def __init__(self, hub: Hub, socket: Outbox) -> None:
-        self._hub, self._socket = hub, socket
+    def __init__(self, hub: Hub, socket: Outbox, address: str) -> None:
+        """`address`: where the client is, empty where nobody knows."""
+        self._hub, self._socket, self._address = hub, socket, address
+        # As its token says; and without what may not be reached from where it is.
+        self._signed: Principal | None = None
         self.principal: Principal | None = None
         self.accounts: set[str] = set()
 
@@ -33,17 +36,30 @@ class Session:
 
         Raises Refusal, which changes nothing.
         """
-        principal = auth.verified(token)
+        signed = auth.verified(token)
+        principal = auth.admitted(signed, self._address)
         if self.principal is not None and principal.sub != self.principal.sub:
             raise Refusal(Code.ALREADY_AUTHENTICATED, "another subject needs another socket")
-        self.principal = principal
+        self._signed, self.principal = signed, principal
         self._hub.enter(self._socket)
         self._socket.put(protocol.success("authenticated"))
+        self._follow_less(principal)
+        return principal
+
+    def judge_again(self) -> None:
+        """Look whether the client may still be here; accounts barred since are followed no more.
+
+        Raises Refusal.
+        """
+        if self._signed is not None:
+            self.principal = auth.admitted(self._signed, self._address)
+            self._follow_less(self.principal)
+
+    def _follow_less(self, principal: Principal) -> None:
         lost = {name for name in self.accounts if not _may_follow(principal, name)}
         if lost:
             self._drop(lost)
             self._tell()
-        return principal
 
     async def obey(self, command: Command) -> None:
         """Follow a command of a signed-in client. Raises Refusal, which changes nothing."""

@@ -35,6 +35,7 @@ class Topic(StrEnum):
     WAKE = "wake"  # {"account_id", "order_id"}: one to send, or to cancel
     HALT = "halt"  # {"halt_id"}: one was set: deny what waits, ask for cancels
     ORDERS = "orders"  # one stream message of api.md §6, ready to be shown
+    ACCESS = "access"  # {}: the lists of accounts/gate.py changed
 
 
 def client(url: str, *, seconds: float = CALL_SECONDS) -> "redis.Redis":

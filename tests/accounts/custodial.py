@@ -49,8 +49,9 @@ def system_entries(since: int = 0) -> list[dict[str, Any]]:
 
 
 def last_system_seq() -> int:
-    """The number of the newest entry of the system journal."""
-    return JournalEntry.objects.filter(account_id=SYSTEM_JOURNAL).latest("seq").seq
+    """The number of the newest entry of the system journal, 0 where it is empty."""
+    found = JournalEntry.objects.filter(account_id=SYSTEM_JOURNAL).order_by("seq").last()
+    return 0 if found is None else found.seq
 
 
 def everything_stored(account_id: str) -> str:

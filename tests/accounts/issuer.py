@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from accounts.tokenkeys import Demands
 from accounts.tokens import NOT_VALID, Verifier
 from opitios.core.config import JwtKey
 from opitios.core.errors import Problem, Reason
@@ -83,6 +84,6 @@ def refused(detail: str = NOT_VALID) -> Iterator[None]:
     assert caught.value.detail == detail
 
 
-def verifier(*keys: JwtKey, **about: str) -> Verifier:
-    """A verifier of these keys, or of one HS256 and one RS256 key."""
-    return Verifier(keys or (hs256(), rs256()), **about)
+def verifier(*keys: JwtKey, **demands: Any) -> Verifier:
+    """A verifier of these keys, or of one HS256 and one RS256 key, with these Demands."""
+    return Verifier(keys or (hs256(), rs256()), Demands(**demands))

@@ -11,7 +11,8 @@ from rest_framework.request import Request
 
 from accounts import access
 from accounts.access import AccountView, Permission, TokenView, authorize, principal_of
-from accounts.tokens import Principal, principal_from, verifier
+from accounts.gate import principal_from
+from accounts.tokens import Principal, verifier
 from opitios.core.config import get_config
 from opitios.core.errors import Problem, Reason
 from opitios.core.http import answer
@@ -193,7 +194,7 @@ def test_a_view_of_an_account_must_say_what_it_needs() -> None:
 
 
 def test_the_question_is_answered_for_values_too() -> None:
-    principal: Principal = principal_from(signed(**TRADER))
+    principal: Principal = principal_from(signed(**TRADER), "127.0.0.1")
 
     authorize(principal, "mine", Permission.TRADE)
     for account_id, permission, reason in (

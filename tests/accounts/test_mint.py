@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from accounts.tokenkeys import Demands
 from accounts.tokens import CannotMint, Grant, Verifier, mint
 from opitios.core import clock
 from opitios.core.config import JwtKey
@@ -30,7 +31,7 @@ def test_a_minted_token_verifies() -> None:
 
 
 def test_a_minted_token_carries_issuer_and_audience() -> None:
-    ring = Verifier([hs256()], audience="opitios", issuer="us")
+    ring = Verifier([hs256()], Demands(audience="opitios", issuer="us"))
 
     ring.principal(mint(GRANT, now=clock.now(), signer=ring))
 

@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from accounts import tokens
-from accounts.tokens import Verifier, principal_from
+from accounts.tokens import Verifier, verifier
 from tests.accounts.issuer import hs256, rs256
 
 pytestmark = pytest.mark.django_db
@@ -23,7 +23,7 @@ def minted(*options: str) -> tuple[str, str]:
 def test_it_prints_a_token_that_verifies_and_warns_of_unknown_accounts() -> None:
     out, err = minted("--accounts", "none_a,none_b", "--permissions", "trade,account_read")
 
-    principal = principal_from(out.removesuffix("\n"))
+    principal = verifier().principal(out.removesuffix("\n"))
     assert principal.accounts == frozenset({"none_a", "none_b"})
     assert principal.permissions == {"trade", "account_read"}
     assert (principal.expires_at - principal.issued_at).total_seconds() == 3600
@@ -37,7 +37,7 @@ def test_it_prints_json() -> None:
     out, err = minted("--all", "--ttl", "24h", "--sub", "ops", "--permissions", "admin", "--json")
 
     answer = json.loads(out)
-    principal = principal_from(answer["token"])
+    principal = verifier().principal(answer["token"])
     assert (principal.sub, principal.accounts) == ("ops", None)
     assert answer["sub"] == "ops"
     assert answer["expires_at"].endswith("Z")

@@ -31,7 +31,7 @@ COMMAND = (
     *("-m", "uvicorn", "opitios.asgi:application", "--host", "127.0.0.1"),
     *("--ws", "websockets-sansio", "--ws-max-size", "65536", "--ws-max-queue", "8"),
     *("--ws-per-message-deflate", "false", "--timeout-graceful-shutdown", "25"),
-    *("--no-access-log", "--no-server-header"),
+    *("--no-access-log", "--no-server-header", "--no-proxy-headers"),
 )
 
 

@@ -1,5 +1,6 @@
 """Who may follow which account: judged before anything about the account is told."""
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tests.streaming import orders
 from tests.streaming.conftest import Token
 from tests.streaming.stream_process import Client, StreamProcess
+from tests.trading.outages import proxied_url
 
 pytestmark = pytest.mark.django_db
 
@@ -135,13 +137,29 @@ def test_orders_need_the_permission_to_read_the_account(
 def test_with_postgres_away_the_client_is_told_to_try_again(
     own_stream: Callable[..., StreamProcess], token: Token
 ) -> None:
+    with proxied_url(os.environ["DATABASE_URL"]) as (proxy, url):
+        process = own_stream(DATABASE_URL=url)
+        with process.client(token=token("A")) as socket:
+            socket.hears()
+            assert socket.hears() == [{"T": "success", "msg": "authenticated"}]
+            proxy.vanish()
+
+            for name in ("A", "*"):
+                answer = socket.asks(action="subscribe", orders=[name])
+                assert answer[0]["code"] == 500
+                assert "try again" in answer[0]["detail"]
+            assert socket.asks(action="ping")[0]["msg"] == "pong"
+
+
+def test_who_cannot_know_what_is_denied_lets_nobody_in(
+    own_stream: Callable[..., StreamProcess], token: Token
+) -> None:
     process = own_stream(DATABASE_URL="postgresql://nobody:none@127.0.0.1:1/none")
-    with process.client(token=token("A")) as socket:
-        socket.hears()
+    with process.client() as socket:
         socket.hears()
 
-        for name in ("A", "*"):
-            answer = socket.asks(action="subscribe", orders=[name])
-            assert answer[0]["code"] == 500
-            assert "try again" in answer[0]["detail"]
-        assert socket.asks(action="ping")[0]["msg"] == "pong"
+        answer = socket.asks(action="auth", token=token("A"))
+
+        assert answer[0]["code"] == 500
+        assert "try again" in answer[0]["detail"]
+        assert socket.asks(action="ping")[0]["code"] == 401
