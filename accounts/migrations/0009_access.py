@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0007_retired_keys'),
+        ('accounts', '0008_halts_and_limits'),
     ]
 
     operations = [
