@@ -14,7 +14,8 @@ from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.request import Request
 
 from accounts.gate import get_gate, principal_from
-from accounts.pool import get_pool
+from accounts.models import Account
+from accounts.pool import PooledAccount, get_pool
 from accounts.tokens import NOT_VALID, Permission, Principal
 from opitios.core import client_address
 from opitios.core.errors import Problem, Reason
@@ -93,9 +94,11 @@ def authorize(principal: Principal, account_id: str, permission: Permission) -> 
     require_permission(principal, permission)
 
 
-def _require_account(principal: Principal, account_id: str) -> None:
-    if not principal.holds(account_id) or get_pool().get(account_id) is None:
+def _require_account(principal: Principal, account_id: str) -> PooledAccount:
+    account = get_pool().get(account_id) if principal.holds(account_id) else None
+    if account is None:
         raise Problem(Reason.NOT_FOUND, NO_SUCH_ACCOUNT, account_id=account_id)
+    return account
 
 
 def require_permission(principal: Principal, permission: Permission) -> None:
@@ -142,10 +145,17 @@ class AccountView(TokenView):
     Either `permission` or `permissions` must be declared.
     """
 
+    # Whether new orders come in here: only accounts of the type `trading` take them (ADR 13).
+    opens_orders: ClassVar[bool] = False
+
     def check_access(self, request: Request, principal: Principal) -> None:
         """Judge the account, then the permission. Raises Problem 404, 403, MethodNotAllowed."""
-        _require_account(principal, self.kwargs["account_id"])
+        account = _require_account(principal, self.kwargs["account_id"])
         super().check_access(request, principal)
+        if self.opens_orders and account.account_type != Account.Type.TRADING:
+            raise Problem(
+                Reason.NO_TRADING_ACCOUNT, f"This account is of the type {account.account_type}."
+            )
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Refuse a view that forgot to say what it needs: it would be open to every token."""

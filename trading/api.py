@@ -90,6 +90,7 @@ class StockOrdersView(AccountView):
     """Where stock orders come in."""
 
     permission = Permission.TRADE
+    opens_orders = True
 
     @schema.place_stock_order
     def post(self, request: Request, account_id: str) -> HttpResponse:

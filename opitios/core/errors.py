@@ -64,6 +64,14 @@ class Reason(Enum):
         "Use a token that carries the permission named in detail.",
         "after_fix",
     )
+    NO_TRADING_ACCOUNT = Ruling(
+        "no-trading-account",
+        403,
+        2,
+        "Not an account for trading",
+        "Send the order to an account of the type trading: the others serve market data.",
+        "after_fix",
+    )
     NOT_FOUND = Ruling(
         "not-found",
         404,
