@@ -1,12 +1,14 @@
 """What the corpus shares. Models are imported late: Django is set up after this."""
 
+import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from tests.api.conftest import api, statements, there
+from tests.api.conftest import api, there
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
 
@@ -14,10 +16,29 @@ if TYPE_CHECKING:
     from tests.hostile.wire import Target
     from tests.trading.desks import RunningDesk
 
-__all__ = ["api", "statements", "there"]
+__all__ = ["api", "there"]
 
 # What failed is told in full, there too.
 pytest.register_assert_rewrite("tests.hostile.corpus", "tests.hostile.wire")
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every statement this thread sends to Postgres from now on: what a caller could time.
+
+    Refusals are counted and told to the system's journal by a thread of their own.
+    """
+    sent: list[str] = []
+    here = threading.get_ident()
+    execute = psycopg.Cursor.execute
+
+    def counting(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
+        if threading.get_ident() == here:
+            sent.append(query.decode() if isinstance(query, bytes) else str(query))
+        return execute(self, query, *args, **kwargs)
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", counting)
+    return sent
 
 
 @pytest.fixture(scope="module")

@@ -65,8 +65,6 @@ def test_h041_every_operation_on_another_account_is_the_answer_of_no_account(
         assert foreign == none
         assert foreign["status"] == 404
 
-    # What is written once a minute is written before.
-    Call("GET", "/api/v1/accounts/{account_id}/orders").ask(api, NOBODY)
     with untouched(api.account, victim.account):
         in_every_case(calls_about(victim), check)
 
@@ -279,7 +277,6 @@ def test_h055_what_a_token_may_do_elsewhere_tells_nothing(
         for name in names:
             assert asked(api, statements, call, name) == none
 
-    Call("GET", "/api/v1/accounts/{account_id}/orders").ask(api, NOBODY)
     with untouched(victim.account):
         in_every_case(_some(calls_about(victim)), check)
 
