@@ -119,7 +119,7 @@ class Pool:
         return self._loaded_accounts().get(account_id)
 
     def _loaded_accounts(self) -> Mapping[str, PooledAccount]:
-        if not self._loaded.wait(LOADING_SECONDS):
+        if not (self.is_loaded or self._loaded.wait(LOADING_SECONDS)):
             raise Problem(Reason.UNAVAILABLE, "The accounts are being loaded.")
         return self._accounts
 

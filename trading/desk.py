@@ -169,21 +169,26 @@ class Desk:
         try:
             if self._is_due("leases", self._timers.lease_renew):
                 self.hold_leases()
-            self._stream_notes.write(self.leased)
             if self._is_due("poll", self._timers.queue_poll):
                 self.poll()
             if self._is_due("sweep", self._timers.queue_poll * 5):
                 self.sweep()
-            if self._is_due("tell", self._timers.standing):
-                self._pressures.tell(self._owned())
-            if self._is_due("heard", self._timers.pool_row):
-                standings.note_messages(self._streams.last_messages())
+            self._say()
         except DatabaseError as error:
             logger.warning("the desk cannot reach postgres", error=str(error))
             database.release()
         except Exception:
             logger.exception("the desk failed a round")
         self._closing.wait(self._timers.queue_poll)
+
+    def _say(self) -> None:
+        """Store what the other processes are to know of the accounts."""
+        self._stream_notes.write(self.leased)
+        if self._is_due("tell", self._timers.standing):
+            self._pressures.tell(self._owned())
+            self.keys.store_checks()
+        if self._is_due("heard", self._timers.pool_row):
+            standings.note_messages(self._streams.last_messages())
 
     def _is_due(self, what: str, every: float) -> bool:
         """Whether it is time: at once the first time, spread over `every` the second, then each."""

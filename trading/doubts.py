@@ -115,6 +115,11 @@ class Doubts:
         """Whether nothing but a check may be called with the account's key."""
         return account_id in self._doubts
 
+    def names(self) -> list[str]:
+        """Every account in doubt, in order."""
+        with self._lock:
+            return sorted(self._doubts)
+
     def due(self, now: float, versions: Mapping[str, int]) -> list[str]:
         """Whom to check now; `versions` tells a key that was replaced: it is tried at once."""
         due = []

@@ -4,7 +4,6 @@ It checks keys, draws the consequences of refusals (doubts.py), and tries again 
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from itertools import count
 from typing import Any
 
@@ -14,6 +13,7 @@ from accounts.models import AccountState
 from accounts.pool import Pool, PooledAccount
 from opitios.broker.breaker import State
 from opitios.broker.budget import Lane
+from opitios.broker.port import Rate
 from opitios.core import clock
 from opitios.core.config import Timers
 from trading import watch
@@ -32,6 +32,8 @@ class Keys:
         self._owner, self._timers, self._pool = owner, timers, pool
         self._doubts = Doubts(timers)
         self._owned: frozenset[str] = frozenset()
+        self._order: list[str] = []
+        self._checks = watch.CheckNotes(owner)
         self._turn = count()
 
     # What may be called
@@ -59,11 +61,17 @@ class Keys:
 
     def check(self, account: PooledAccount) -> None:
         """Ask the broker for the account, and draw the consequences."""
-        state = watch.check_account(account, self._owner)
+        # What is in doubt is told at once: orders wait for it.
+        notes = None if self.holds(account.account_id) else self._checks
+        state = watch.check_account(account, self._owner, notes)
         if state == AccountState.State.READY:
             self._doubts.accepted(account.account_id, host=_host(account))
         elif state == AccountState.State.SUSPECT:
             self._denied(account, "the broker answered 401 to the account check")
+
+    def store_checks(self) -> None:
+        """Store what the checks saw since the last time. Raises django.db.DatabaseError."""
+        self._checks.write()
 
     def denied(self, account: PooledAccount, why: str) -> None:
         """The broker answered 401 to another call."""
@@ -103,11 +111,13 @@ class Keys:
     def own(self, account_ids: Iterable[str]) -> None:
         """Own these accounts from now on: take over what their last desk found and told."""
         owned = frozenset(account_ids)
+        if owned == self._owned:
+            return
         lost, new = self._owned - owned, owned - self._owned
         self._doubts.forget(lost)
         if new:
             self._take_over(sorted(new))
-        self._owned = owned
+        self._owned, self._order = owned, sorted(owned)
 
     def _take_over(self, new: list[str]) -> None:
         now = clock.monotonic()
@@ -125,17 +135,18 @@ class Keys:
     def due(self) -> list[PooledAccount]:
         """Whom to check now beside the regular checks: keys in doubt, ways left alone."""
         now = clock.monotonic()
-        accounts = self._accounts()
-        versions = {account.account_id: account.key_version for account in accounts}
-        doubted = set(self._doubts.due(now, versions))
-        wanted = [account for account in accounts if account.account_id in doubted]
-        return wanted + self._scouts(accounts, now)
+        doubted = self._pool.held(self._doubts.names())
+        versions = {account.account_id: account.key_version for account in doubted}
+        due = set(self._doubts.due(now, versions))
+        wanted = [account for account in doubted if account.account_id in due]
+        return wanted + self._scouts(now)
 
-    def _scouts(self, accounts: list[PooledAccount], now: float) -> list[PooledAccount]:
+    def _scouts(self, now: float) -> list[PooledAccount]:
         """One account for each host or account that was left alone long enough.
 
         A key in doubt would say little of its host; and none is asked every time.
         """
+        accounts = [each for each in self._accounts() if _is_left_alone(each)]
         scouts: dict[str, PooledAccount] = {}
         start = next(self._turn) % max(1, len(accounts))
         by_turn = accounts[start:] + accounts[:start]
@@ -148,22 +159,31 @@ class Keys:
         return list(scouts.values())
 
     def _accounts(self) -> list[PooledAccount]:
-        found = (self._pool.get(account_id) for account_id in sorted(self._owned))
-        return [account for account in found if account is not None]
+        return self._pool.held(self._order)
 
     # What is shown
 
     def snapshot(self) -> dict[str, Any]:
         """What the pool row shows by account: those that are busy, or were lately."""
         shown = {}
+        now = clock.now().timestamp()
         for account in self._accounts():
             guard = account.guard
             told = guard.budget.told if guard.budget is not None else None
-            if guard.in_flight or (told is not None and told.resets_at > clock.now().timestamp()):
-                budget = None if told is None else asdict(told)
+            if guard.in_flight or (told is not None and told.resets_at > now):
+                budget = None if told is None else _budget_json(told)
                 shown[account.account_id] = {"in_flight": guard.in_flight, "budget": budget}
         return shown
 
 
+def _is_left_alone(account: PooledAccount) -> bool:
+    line = account.guard.trading
+    return line is not None and not line.is_at_rest
+
+
 def _host(account: PooledAccount) -> str:
     return account.endpoint.trading_url
+
+
+def _budget_json(told: Rate) -> dict[str, float]:
+    return {"limit": told.limit, "remaining": told.remaining, "resets_at": told.resets_at}

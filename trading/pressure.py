@@ -1,10 +1,10 @@
 """What holds each account's new orders back, as its desk tells it to those who accept orders.
 
-Written when it changes and looked at twice a second; a quiet account costs no write.
+Written when it changes and looked at twice a second. A quiet account costs no write, and no look.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from accounts import standings
@@ -31,26 +31,50 @@ class Pressures:
     def __init__(self, owner: str) -> None:
         self._owner = owner
         self._told: dict[str, Pressure] = {}
+        # Those of which something else was told than that they are quiet.
+        self._pressed: set[str] = set()
+        self._names = database.Texts()
+        self._looked_at = 0.0
 
     def tell(self, accounts: Iterable[PooledAccount]) -> int:
         """Write what changed about these accounts, which are all we own; how many it were."""
         owned = {account.account_id: account for account in accounts}
         self._take_over(owned.keys() - self._told.keys())
         self._told = {key: value for key, value in self._told.items() if key in owned}
-        counted = database.rows(_WAITING, (sorted(owned),))
+        if len(self._names) != len(owned) or not owned.keys() >= set(self._names):
+            self._names = database.Texts(sorted(owned))
+        counted = database.rows(_WAITING, (self._names,))
         waiting = Counter({row["account_id"]: row["waiting"] for row in counted})
         now, at = clock.monotonic(), clock.now()
-        seen = [pressure_on(owned[key], waiting[key], now, at) for key in owned]
+        moved = self._moved(owned) | (waiting.keys() | self._pressed) & owned.keys()
+        self._looked_at = now
+        seen = [pressure_on(owned[key], waiting[key], now, at) for key in moved]
         changed = [each for each in seen if not is_same(each, self._told[each.account_id])]
         standings.tell(self._owner, changed)
         self._told.update({each.account_id: each for each in changed})
+        self._pressed = {key for key in moved if self._told[key] != Pressure(key)}
         return len(changed)
+
+    def _moved(self, owned: Mapping[str, PooledAccount]) -> set[str]:
+        """The accounts that were called since the last look, or whose way is not free."""
+        since = self._looked_at
+        return {
+            key
+            for key, account in owned.items()
+            if account.guard.used_at >= since or not _is_free(account)
+        }
 
     def _take_over(self, new: Iterable[str]) -> None:
         """What another desk told of an account stands until it is told otherwise."""
         ids = sorted(new)
         if ids:
             self._told |= {key: Pressure(key) for key in ids} | standings.of(ids)
+            self._pressed.update(ids)
+
+
+def _is_free(account: PooledAccount) -> bool:
+    line = account.guard.trading
+    return line is None or line.is_at_rest
 
 
 def pressure_on(account: PooledAccount, waiting: int, now: float, at: datetime) -> Pressure:

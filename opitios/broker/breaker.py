@@ -71,6 +71,11 @@ class Breaker:
         self._probing = 0
         self._good = 0
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing has opened it: asked of a thousand accounts, so no lock is taken."""
+        return self._opened_at is None
+
     def state(self, now: float) -> State:
         """What it is at the moment."""
         with self._lock:

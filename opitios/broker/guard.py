@@ -100,6 +100,9 @@ class Guard:
         self._hosts = hosts or Hosts()
         self._lines: dict[Api, Line] = {}
         self.budget = budget
+        # When a call was last let in or ended, in monotonic seconds: what is told of an account
+        # that was not called stays as it was.
+        self.used_at = 0.0
 
     # The desk's questions
 
@@ -123,7 +126,7 @@ class Guard:
 
         It is let in by breakers and budget; `withdraw` it if it is not sent after all.
         """
-        now = time.monotonic()
+        now = self.used_at = time.monotonic()
         line = self.trading
         seconds = line.wait(now, first=False) if line else 0.0
         if seconds == 0.0 and self.budget is not None:
@@ -143,6 +146,7 @@ class Guard:
         if leave is not None and line is not None:
             line.leave(leave, Outcome.NONE, time.monotonic())
             self._give_back(Lane.SUBMIT)
+            self.used_at = time.monotonic()
 
     def wait(self, lane: Lane) -> float:
         """Seconds until such a call may go, 0.0 if one may now. Takes nothing."""
@@ -199,6 +203,7 @@ class Guard:
             self._learn(said, lane)
             if line is not None and leave is not None:
                 _note(line, leave, said)
+            self.used_at = time.monotonic()
         return answer
 
     def _enter(self, lane: Lane, line: Line | None) -> Pass | None:

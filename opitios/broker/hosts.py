@@ -119,6 +119,11 @@ class Line:
         self.breaker.leave(leave.era, outcome, now)
         self.host.breaker.leave(leave.host_era, outcome, now)
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing has opened either breaker (`Breaker.is_at_rest`)."""
+        return self.breaker.is_at_rest and self.host.breaker.is_at_rest
+
     def wants_probe(self, now: float) -> bool:
         """Whether a read should try the way again now."""
         breakers = (self.breaker, self.host.breaker)

@@ -30,7 +30,7 @@ def asked_for(account: str) -> dict[str, Any]:
 def desk(account: str) -> Iterator[Desk]:
     """A desk that owns the account and does nothing by itself."""
     made = Desk(get_config(), Pool(get_config()))
-    made.leased = {account}
+    made.leased = frozenset({account})
     yield made
     # Its sockets' loop ends where it was run.
     made._streams.start()
