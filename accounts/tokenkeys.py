@@ -153,7 +153,8 @@ def published_key(jwk: Mapping[str, Any], demands: Demands) -> RingKey:
     Only public keys that are meant for signatures, with a kid, and strong enough.
     """
     kid = jwk.get("kid")
-    if not isinstance(kid, str) or len(kid) not in KID_LENGTHS or not kid.isprintable():
+    # A number is text of ours.
+    if type(kid) is not str or len(kid) not in KID_LENGTHS or not kid.isprintable():
         raise BadTokenKeys("a published key has no plain `kid`")
     alg = _published_algorithm(kid, jwk)
     if alg not in demands.algorithms:
@@ -173,7 +174,7 @@ def _published_algorithm(kid: str, jwk: Mapping[str, Any]) -> str:
     known = isinstance(kty, str) and (crv is None or isinstance(crv, str))
     alg = _ALGORITHM_OF.get((kty, crv)) if known else None  # type: ignore[arg-type]  # both text
     # RFC 9864 names the curve in the algorithm.
-    if alg is None or jwk.get("alg", alg) not in {alg, crv or alg}:
+    if alg is None or jwk.get("alg", alg) not in (alg, crv or alg):
         raise BadTokenKeys(f"token key {kid!r}: its kind is not used here")
     if "d" in jwk or "k" in jwk:
         raise BadTokenKeys(f"token key {kid!r}: a private key was published; replace it")

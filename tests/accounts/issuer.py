@@ -12,7 +12,7 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -41,6 +41,38 @@ def rsa_pair(bits: int = 2048) -> tuple[str, str]:
     public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     secret = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return public.decode(), secret.decode()
+
+
+@lru_cache(maxsize=8)
+def pair(alg: str) -> tuple[str, str]:
+    """Public and private key in PEM for ES256, ES384, EdDSA or Ed448, made once."""
+    private: Any = _MAKERS[alg]()
+    public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    secret = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return public.decode(), secret.decode()
+
+
+_MAKERS = {
+    "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "ES256K": lambda: ec.generate_private_key(ec.SECP256K1()),
+    "ES384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "EdDSA": ed25519.Ed25519PrivateKey.generate,
+    "Ed448": ed448.Ed448PrivateKey.generate,
+}
+
+
+def public_key(alg: str, kid: str | None = None, *, fleet: bool = False) -> JwtKey:
+    """One ES256 or EdDSA key of the ring, public half only; its kid is the algorithm's name."""
+    about = {"kid": kid or alg, "alg": alg, "key": pair(alg)[0], "fleet": fleet}
+    return JwtKey.model_validate(about)
+
+
+def pair_token(
+    alg: str, payload: dict[str, Any] | None = None, *, kid: str | None = None, **header: Any
+) -> str:
+    """Sign with the pair of an algorithm."""
+    headers = {"kid": kid or alg, **header}
+    return jwt.encode(payload or claims(), pair(alg)[1], algorithm=alg, headers=headers)
 
 
 def rs256(kid: str = "rs") -> JwtKey:
