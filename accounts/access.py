@@ -18,6 +18,7 @@ from accounts.models import Account
 from accounts.pool import PooledAccount, get_pool
 from accounts.tokens import NOT_VALID, Permission, Principal
 from opitios.core import client_address
+from opitios.core.admission import Asker, Lane, get_admission, refusal, seconds_waited
 from opitios.core.errors import Problem, Reason
 from opitios.core.http import ApiView
 
@@ -107,6 +108,14 @@ def require_permission(principal: Principal, permission: Permission) -> None:
         raise Problem(Reason.FORBIDDEN, f"The token lacks the permission `{permission}`.")
 
 
+_LANES = {"GET": Lane.READ, "HEAD": Lane.READ, "DELETE": Lane.CANCEL}
+
+
+def _is_low_priority(account_id: str | None) -> bool:
+    account = None if account_id is None else get_pool().get(account_id)
+    return account is not None and account.priority == Account.Priority.LOW
+
+
 class TokenView(ApiView):
     """An endpoint for a token, without an account in its path.
 
@@ -117,9 +126,46 @@ class TokenView(ApiView):
     permission: ClassVar[Permission | None] = None
     permissions: ClassVar[Mapping[str, Permission]] = {}
 
+    # By method, where it is not a GET that reads, a DELETE that cancels, anything else that orders.
+    lanes: ClassVar[Mapping[str, Lane]] = {}
+    # Which limit of an endpoint counts it besides: quotes, orders or positions (R23).
+    endpoint: ClassVar[str | None] = None
+
     def check_permissions(self, request: Request) -> None:
         """Judge the principal: DRF calls this after authentication and before the handler."""
-        self.check_access(request, principal_of(request))
+        principal = principal_of(request)
+        self.check_access(request, principal)
+        self.check_limits(request, principal)
+
+    def check_limits(self, request: Request, principal: Principal) -> None:
+        """Judge whether it may be asked now, and so often. Raises Problem 429, 503."""
+        asker = self.asker(request, principal)
+        waited = seconds_waited(request.META.get("HTTP_X_REQUEST_START"))
+        admission = get_admission()
+        shed = admission.shed(asker, waited=waited, low_priority=_is_low_priority(asker.account_id))
+        if shed is not None:
+            raise shed
+        allowance = admission.admit(asker)
+        # For the answer's headers.
+        request._request.allowance = allowance  # type: ignore[attr-defined]
+        if allowance.refused_for is not None:
+            raise refusal(allowance, asker.account_id)
+
+    def asker(self, request: Request, principal: Principal, *, cost: int = 1) -> Asker:
+        """Describe the request to the limits; `cost`: how many it counts for."""
+        return Asker(
+            subject=principal.sub,
+            lane=self._lane(str(request.method)),
+            account_id=self.kwargs.get("account_id"),
+            endpoint=self.endpoint,
+            per_minute=(principal.rate_limits or {}).get("requests_per_minute"),
+            cost=cost,
+        )
+
+    def _lane(self, method: str) -> Lane:
+        if self.permission is Permission.MARKET_DATA:
+            return Lane.MARKET_DATA
+        return self.lanes.get(method) or _LANES.get(method, Lane.ORDER)
 
     def check_access(self, request: Request, principal: Principal) -> None:
         """Judge the permission of the method. Raises Problem 403, MethodNotAllowed."""

@@ -44,7 +44,7 @@ class TokenOwnView(TokenView):
                 "permissions": sorted(principal.permissions),
                 "issued_at": clock.rfc3339(principal.issued_at),
                 "expires_at": clock.rfc3339(principal.expires_at),
-                "limits": None if principal.rate_limits is None else dict(principal.rate_limits),
+                "limits": [row.as_json() for row in limits.of_token(principal)],
                 "environments": sorted({account.environment for account in held}),
             }
         )
@@ -153,6 +153,7 @@ def activity_token(page: list[Any]) -> str | None:
 class PositionsView(AccountView):
     """The open positions of one account."""
 
+    endpoint = "positions"
     permission = Permission.ACCOUNT_READ
 
     @schema.list_positions
@@ -167,6 +168,7 @@ class PositionsView(AccountView):
 class PositionView(AccountView):
     """One open position."""
 
+    endpoint = "positions"
     permission = Permission.ACCOUNT_READ
 
     @schema.read_position

@@ -2,6 +2,7 @@
 
 from django.apps import AppConfig
 
+from opitios.core.admission import get_admission
 from opitios.core.config import get_config
 
 # Roles that talk to the broker, or hold clients for reading from it (design.md §1).
@@ -25,6 +26,9 @@ class AccountsConfig(AppConfig):
         role = get_config().role
         if role != "none":
             self._refuse_weak_keys()
+        if role == "web":
+            # Now, and once: later many threads would.
+            get_admission()
         if role in SERVING:
             from accounts.pool import get_pool  # noqa: PLC0415
 

@@ -5,11 +5,13 @@ A room above registers its part when it starts: trading its risk limits and the 
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from accounts.claims import Principal
 from opitios.core import clock
+from opitios.core.admission import Allowance, get_admission
+from opitios.core.permits import Limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,48 @@ class LimitRow:
 # Who asks, and which of its accounts; without any: the limits that no account has for itself.
 Part = Callable[[Principal, Sequence[str]], Iterable[LimitRow]]
 
-_parts: dict[str, Part] = {}
+
+def inbound(principal: Principal, account_ids: Sequence[str]) -> list[LimitRow]:
+    """How often it may ask (opitios.core.admission); counted here, no query."""
+    admission, subject = get_admission(), principal.sub
+    rules = admission.rules
+    if not account_ids:
+        per_minute = (principal.rate_limits or {}).get("requests_per_minute")
+        named: list[tuple[str | None, Limit, str]] = [
+            (None, *each) for each in rules.of_subject(subject, per_minute)
+        ]
+    else:
+        named = [(one, *each) for one in account_ids for each in rules.of_account(subject, one)]
+    told = admission.standing([(limit, key) for _, limit, key in named])
+    return [_row(each, whose) for (whose, _, _), each in zip(named, told, strict=True)]
+
+
+def _row(told: Allowance, account_id: str | None) -> LimitRow:
+    limit = told.limit
+    return LimitRow(
+        name=limit.name,
+        level=limit.level,
+        account_id=account_id,
+        value=limit.quota,
+        used=limit.quota - told.left,
+        left=told.left,
+        per_seconds=limit.window,
+        resets_at=clock.now() + timedelta(seconds=told.full_in),
+    )
+
+
+def of_token(principal: Principal) -> list[LimitRow]:
+    """What limits the token without a look at its accounts: no query."""
+    counted = inbound(principal, ())
+    claimed = principal.rate_limits or {}
+    return counted + [
+        LimitRow(name=name.replace("_", "-"), level="token", value=value)
+        for name, value in claimed.items()
+        if name != "requests_per_minute"
+    ]
+
+
+_parts: dict[str, Part] = {"inbound": inbound}
 
 
 def register(name: str, part: Part) -> None:

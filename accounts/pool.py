@@ -28,6 +28,7 @@ from opitios.broker.guard import Bulkhead, Guard
 from opitios.broker.hosts import Hosts
 from opitios.broker.port import Credentials, DataPort, Endpoint, TradingPort
 from opitios.core import clock, database
+from opitios.core.admission import get_admission
 from opitios.core.config import Config, get_config
 from opitios.core.errors import Problem, Reason
 
@@ -294,6 +295,8 @@ class Pool:
     def _share_reads(self) -> None:
         """Take our part of what all reading processes may call together (design.md §6)."""
         self._readers = max(1, presence.count_alive(READERS))
+        if self._config.role == "web":
+            get_admission().permits.share_among(presence.count_alive(("web",)))
         for guard in list(self._guards.values()):
             if guard.budget is not None:
                 guard.budget.resize(self._reads_share)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from django.http import HttpResponse
 from rest_framework.request import Request
@@ -17,6 +17,7 @@ from accounts.roster.document import BadRoster, Complaint
 from accounts.roster.files import accounts_in
 from accounts.roster.importing import Import, Imported
 from opitios.core import bodies
+from opitios.core.admission import Lane
 from opitios.core.config import get_config
 from opitios.core.errors import FieldError, Problem, Reason
 from opitios.core.http import answer, query_of, read_body
@@ -32,6 +33,7 @@ class ReloadView(TokenView):
     """The account file, read anew and applied: all of it, or nothing."""
 
     permission = Permission.ADMIN
+    lanes: ClassVar[Mapping[str, Lane]] = {"POST": Lane.CONTROL}
 
     @schema.reload_accounts
     def post(self, request: Request) -> HttpResponse:

@@ -335,8 +335,8 @@ COMPONENTS: Mapping[str, Schema] = {
             "issued_at": INSTANT,
             "expires_at": INSTANT,
             "limits": {
-                **nullable({"type": "object", "additionalProperties": COUNT}),
-                "description": "The token's own `rate_limits`; null where it brings none.",
+                **listed(ref("Limit")),
+                "description": "Those no account has for itself; `GET limits` has them all.",
             },
             "environments": {
                 **listed(_ENVIRONMENT),

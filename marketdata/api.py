@@ -23,6 +23,7 @@ _STOCK_RULE = (
 class StockQuoteView(TokenView):
     """The last quote of one stock."""
 
+    endpoint = "quotes"
     permission = Permission.MARKET_DATA
 
     @schema.read_stock_quote

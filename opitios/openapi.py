@@ -43,12 +43,22 @@ _REQUEST_ID: Schema = {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"}
 _HEADERS: Mapping[str, tuple[str, ...]] = {
     "401": ("WWW-Authenticate",),
     "405": ("Allow",),
+    "429": ("Retry-After",),
     "503": ("Retry-After",),
 }
+_LIMIT_HEADERS = (
+    *("RateLimit-Policy", "RateLimit"),
+    *("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"),
+)
 _HEADER_WORDS: Mapping[str, str] = {
     "X-Request-ID": "The caller's own if it sent a sane one.",
     "WWW-Authenticate": "`Bearer`.",
     "Allow": "The methods of this path.",
+    "RateLimit-Policy": "The tightest limit: `q` requests within `w` seconds (IETF draft).",
+    "RateLimit": "How it stands: `r` are left, all of them again in `t` seconds.",
+    "X-RateLimit-Limit": "Its requests within its window.",
+    "X-RateLimit-Remaining": "How many are left.",
+    "X-RateLimit-Reset": "When all of them are there again, in epoch seconds.",
     "Retry-After": "Seconds to wait before the next try.",
 }
 
@@ -89,11 +99,12 @@ def _add_what_always_holds(told: Schema) -> None:
         told["requestBody"]["required"] = True
     told.setdefault("parameters", []).append({"$ref": "#/components/parameters/X-Request-ID"})
     if "bearer" in {name for each in told.get("security", []) for name in each}:
-        ((_, about),) = problems(405).items()
-        content = {PROBLEM: {"schema": about.response}}
-        told["responses"]["405"] = {"content": content, "description": about.description}
+        for (status, _), about in problems(405, 429, 503).items():
+            content = {PROBLEM: {"schema": about.response}}
+            said = {"content": content, "description": about.description}
+            told["responses"].setdefault(str(status), said)
     for status, answer in told["responses"].items():
-        names = ["X-Request-ID", *_HEADERS.get(status, ())]
+        names = ["X-Request-ID", *_LIMIT_HEADERS, *_HEADERS.get(status, ())]
         answer.setdefault("headers", {}).update(
             {name: {"$ref": f"#/components/headers/{name}"} for name in names}
         )

@@ -16,6 +16,7 @@ from accounts.parameters import SYMBOL
 from accounts.pool import PooledAccount, get_pool
 from opitios.broker.errors import BrokerError
 from opitios.core import clock, database
+from opitios.core.admission import get_threads
 from opitios.core.errors import Problem, Reason
 from opitios.core.http import (
     answer,
@@ -47,6 +48,7 @@ LIST_PARAMETERS = (
 class OrdersView(AccountView):
     """The orders of one account."""
 
+    endpoint = "orders"
     permissions: ClassVar[Mapping[str, Permission]] = {
         "GET": Permission.ACCOUNT_READ,
         "DELETE": Permission.TRADE,
@@ -89,6 +91,7 @@ class OrdersView(AccountView):
 class StockOrdersView(AccountView):
     """Where stock orders come in."""
 
+    endpoint = "orders"
     permission = Permission.TRADE
     opens_orders = True
 
@@ -111,6 +114,7 @@ class StockOrdersView(AccountView):
 class OrderView(AccountView):
     """One order, by our id or the broker's."""
 
+    endpoint = "orders"
     permissions: ClassVar[Mapping[str, Permission]] = {
         "GET": Permission.ACCOUNT_READ,
         "DELETE": Permission.TRADE,
@@ -158,6 +162,7 @@ def _cancel_summary(results: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 class OrderByClientIdView(AccountView):
     """One order, by its client_order_id."""
 
+    endpoint = "orders"
     permission = Permission.ACCOUNT_READ
 
     @schema.read_order_by_client_order_id
@@ -176,6 +181,7 @@ class OrderByClientIdView(AccountView):
 class OrderEventsView(AccountView):
     """What happened to one order, entry by entry."""
 
+    endpoint = "orders"
     permission = Permission.ACCOUNT_READ
 
     @schema.list_order_events
@@ -201,7 +207,8 @@ class ReconciliationView(AccountView):
         mark = as_of(account_id)
         database.release()
         try:
-            drift = reconciler.drift(account)
+            with get_threads().waiting():
+                drift = reconciler.drift(account)
         except BrokerError as error:
             raise reads.unreadable(account, error) from error
         return answer({"account_id": account_id, **drift.as_json(), **mark})

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from cachetools import TTLCache
 
 from opitios.core import clock
+from opitios.core.admission import get_threads
 
 T = TypeVar("T")
 
@@ -40,17 +41,24 @@ class Coalesced(Generic[T]):
     def get(self, key: str, load: Callable[[], T], *, wait_seconds: float) -> Kept[T]:
         """Return the kept answer, or load it; a thread that finds it loading waits for that.
 
-        Raises what `load` raised, or TimeoutError where somebody else's load takes too long.
+        Raises what `load` raised, TimeoutError where somebody else's load takes too long, and
+        Problem 503 where too many threads wait for loads.
         """
+        with self._lock:
+            kept = self._kept.get(key)
+        if kept is not None:
+            return kept
+        with get_threads().waiting():
+            return self._load_once(key, load, wait_seconds)
+
+    def _load_once(self, key: str, load: Callable[[], T], wait_seconds: float) -> Kept[T]:
+        mine: Future[Kept[T]] = Future()
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None:
                 return kept
-            loading = self._loading.get(key)
-            mine: Future[Kept[T]] = Future()
-            if loading is None:
-                self._loading[key] = mine
-        if loading is not None:
+            loading = self._loading.setdefault(key, mine)
+        if loading is not mine:
             return loading.result(timeout=wait_seconds)
         return self._load(key, load, mine)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -120,6 +120,29 @@ class Timers(BaseModel):
     jwks_cooldown: float = 30.0
 
 
+class InboundLimits(BaseModel):
+    """How much may be asked of the gateway (R23). None: not limited there.
+
+    A subject is limited in each account by itself; market data has no account. docs/limits.md.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # design.md §6: what protects the machine holds everywhere, what R23 asks beyond it is chosen.
+    requests_per_second: PositiveInt | None = 2000
+    account_per_second: PositiveInt | None = 100
+    subject_per_minute: PositiveInt | None = None
+    subject_orders_per_minute: PositiveInt | None = None
+    subject_market_data_per_second: PositiveInt | None = None
+    quotes_per_minute: PositiveInt | None = None
+    orders_per_minute: PositiveInt | None = None
+    positions_per_minute: PositiveInt | None = None
+    # Of a subject in an account, and apart from everything else: reads and orders use none of it.
+    cancels_per_second: PositiveInt | None = 100
+    # Halts and what else an operator does: of a subject.
+    controls_per_second: PositiveInt | None = 20
+
+
 class Config(BaseSettings):
     """What an operator may set. `OPITIOS_X` unless a plainer name is given."""
 
@@ -199,6 +222,7 @@ class Config(BaseSettings):
     # Threads that send orders; unset: clamp(accounts / 5, 20, 200).
     desk_senders: int | None = None
 
+    limits: InboundLimits = InboundLimits()
     timers: Timers = Timers()
 
     @field_validator(
@@ -244,11 +268,29 @@ def get_config() -> Config:
 
     Raises pydantic.ValidationError, naming each key that is missing or wrong.
     """
-    secrets = os.environ.get("OPITIOS_SECRETS_DIR")
-    return Config(
-        _env_file=(_files("OPITIOS_ENV_FILE", ".run/settings.env"), ROOT / ".env"),
-        _secrets_dir=secrets,
-    )
+    return read_config()
+
+
+def read_config() -> Config:
+    """Read the settings anew. Raises as get_config does."""
+    return Config(_env_file=_env_files(), _secrets_dir=os.environ.get("OPITIOS_SECRETS_DIR"))
+
+
+def settings_age() -> tuple[int, ...]:
+    """When each file that holds settings was last written; 0 for one that is not there."""
+    files = (*_env_files(), _files("OPITIOS_YAML_FILE", "opitios.yaml"))
+    return tuple(_written_at(Path(file)) for file in files)
+
+
+def _env_files() -> tuple[str, Path]:
+    return _files("OPITIOS_ENV_FILE", ".run/settings.env"), ROOT / ".env"
+
+
+def _written_at(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def secret_values(config: Config) -> list[str]:

@@ -226,6 +226,15 @@ class Reason(Enum):
         "was stored.",
         "same_key",
     )
+    OVERLOADED = Ruling(
+        "overloaded",
+        503,
+        31,
+        "Overloaded",
+        "Try again with the same key after Retry-After seconds; nothing was stored. Cancels and "
+        "halts are taken all the time.",
+        "same_key",
+    )
     ACCOUNT_SUSPENDED = Ruling(
         "account-suspended",
         403,

@@ -13,6 +13,7 @@ from django.http.request import split_domain_port, validate_host
 from django.utils.module_loading import import_string
 
 from opitios.core import bodies, client_address, clock, ids, logs
+from opitios.core.admission import get_admission, put_headers
 from opitios.core.config import get_config
 from opitios.core.errors import Problem, Reason
 from opitios.core.http import account_in_path, problem_answer
@@ -38,6 +39,9 @@ class RequestFloor:
         refused = _turned_away(request)
         response = problem_answer(refused, request) if refused else self.get_response(request)
         response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
+        if not _is_staff_page(request):
+            met = getattr(request, "allowance", None)
+            put_headers(response, get_admission().told_of_nothing() if met is None else met)
         _log(request, response, started)
         return response
 
@@ -58,6 +62,10 @@ def _is_our_host(request: HttpRequest) -> bool:
 def _is_allowed(host: str) -> bool:
     name, _ = split_domain_port(host)
     return bool(name) and validate_host(name, settings.ALLOWED_HOSTS)
+
+
+def _is_staff_page(request: HttpRequest) -> bool:
+    return request.path.startswith(settings.STAFF_PREFIXES)
 
 
 _PROCESS = {"role": get_config().role, "process": get_config().process}
@@ -123,17 +131,9 @@ class StaffStack:
             handler = convert_exception_to_response(middleware)
         return cast("Handler", handler)
 
-    @staticmethod
-    def _is_staff_page(request: HttpRequest) -> bool:
-        return request.path.startswith(settings.STAFF_PREFIXES)
-
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Choose the stack by path."""
-        return (
-            self._answer_page(request)
-            if self._is_staff_page(request)
-            else self.get_response(request)
-        )
+        return self._answer_page(request) if _is_staff_page(request) else self.get_response(request)
 
     def _answer_page(self, request: HttpRequest) -> HttpResponse:
         if not client_address.is_proxy(request.META.get("REMOTE_ADDR")):
@@ -148,7 +148,7 @@ class StaffStack:
 
     def process_view(self, request: HttpRequest, *about: Any) -> HttpResponse | None:
         """Run the nested stack's view hooks (CSRF), which Django only calls on the outer list."""
-        if not self._is_staff_page(request):
+        if not _is_staff_page(request):
             return None
         for hook in self.view_hooks:
             response = hook(request, *about)

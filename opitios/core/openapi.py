@@ -86,6 +86,7 @@ _WHY: Mapping[int, str] = {
     413: "The body is too large.",
     415: "The body is not `application/json` in UTF-8.",
     422: "The body is readable and wrong, or the broker refused.",
+    429: "Too often: a limit is reached; try again after `Retry-After` seconds.",
     503: "It cannot be answered now: try again after `Retry-After` seconds.",
 }
 

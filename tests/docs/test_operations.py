@@ -4,14 +4,16 @@ import json
 import re
 from collections.abc import Iterator
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from opitios.core.config import Config, Timers
+from opitios.core.config import Config, InboundLimits, Timers
 from tests.docs.pages import page
 
 _TABLE = re.compile(r"<!-- settings.*?-->\n(.*?)<!-- end of settings -->", re.DOTALL)
 _ROW = re.compile(r"^\| `([A-Z_]+)` \| (.+?) \| .+ \|$", re.MULTILINE)
+_NESTED: dict[str, type[BaseModel]] = {"limits": InboundLimits, "timers": Timers}
 # These are what they are on the day: their default has no text of its own.
 _SAID_IN_WORDS = {"OPITIOS_PROCESS": "`process-<pid>`"}
 
@@ -27,13 +29,14 @@ def test_the_table_of_settings_is_that_of_the_code() -> None:
 
 def _settings() -> Iterator[tuple[str, str]]:
     for name, field in Config.model_fields.items():
-        if name == "timers":
+        if name in _NESTED:
             continue
         alias = field.validation_alias
         shown = alias if isinstance(alias, str) else f"OPITIOS_{name.upper()}"
         yield shown, _SAID_IN_WORDS.get(shown) or _said(field)
-    for name, field in Timers.model_fields.items():
-        yield f"OPITIOS_TIMERS__{name.upper()}", _said(field)
+    for outer, model in _NESTED.items():
+        for name, field in model.model_fields.items():
+            yield f"OPITIOS_{outer.upper()}__{name.upper()}", _said(field)
 
 
 def _said(field: FieldInfo) -> str:

@@ -82,7 +82,11 @@ class Document:
         return found
 
 
-_ALWAYS = {"X-Request-ID", "WWW-Authenticate", "Retry-After", "Allow", "Location"}
+_ALWAYS = {
+    *("X-Request-ID", "WWW-Authenticate", "Retry-After", "Allow", "Location"),
+    *("RateLimit-Policy", "RateLimit"),
+    *("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"),
+}
 
 
 def _pattern(template: str) -> str:
