@@ -243,7 +243,7 @@ class Admission:
         refused = self.permits.take(
             charges, divided=asker.lane.is_read, may_wait=asker.lane is not Lane.MARKET_DATA
         )
-        now = clock.monotonic()
+        now = self.permits.now()
         if refused is not None:
             return _allowance(refused.bucket, now, refused.seconds)
         return _allowance(_tightest(charges, now), now) if charges else UNLIMITED
@@ -264,7 +264,7 @@ class Admission:
         """How these limits stand now, for all processes where Redis answers."""
         found = [self.permits.bucket(limit, key) for limit, key in limits]
         self.permits.know(found)
-        now = clock.monotonic()
+        now = self.permits.now()
         return [_allowance(bucket, now) for bucket in found]
 
     def told_of_nothing(self) -> Allowance:
@@ -272,7 +272,7 @@ class Admission:
         limit = self.rules.all
         if limit is None:
             return UNLIMITED
-        return _allowance(self.permits.bucket(limit, ""), clock.monotonic())
+        return _allowance(self.permits.bucket(limit, ""), self.permits.now())
 
     # The loop
 

@@ -8,7 +8,7 @@ counts for itself. What that means for the limits: docs/limits.md; why no librar
 
 import math
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -184,8 +184,9 @@ class Permits:
     `settle()` is to be called every tenth of a second, by one thread; nobody else waits for it.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, now: Callable[[], float] = clock.monotonic) -> None:
         self._store = store
+        self.now = now
         self._buckets: dict[tuple[str, str], Bucket] = {}
         self._unsettled: set[Bucket] = set()
         self._processes = 1
@@ -215,7 +216,7 @@ class Permits:
         with self._lock:
             found = self._buckets.get((limit.name, key))
             if found is None or found.limit is not limit:
-                found = _resized(found, limit, key)
+                found = _resized(found, limit, key, self.now())
                 self._buckets[limit.name, key] = found
             return found
 
@@ -225,7 +226,7 @@ class Permits:
         divided: without Redis a process has only its share. may_wait: for Redis, 200 ms at most.
         """
         with self._lock:
-            now = clock.monotonic()
+            now = self.now()
             times = self._processes if divided and self._away_until is not None else 1
             refused = _refused(charges, now, times)
             if refused is not None:
@@ -262,7 +263,7 @@ class Permits:
 
     def _ask(self, charges: Sequence[Charge], *, divided: bool) -> Refused | None:
         with self._lock:
-            now = clock.monotonic()
+            now = self.now()
             told = [self._tell(bucket, now, cost) for bucket, cost in charges]
         try:
             place, aheads = self._store.settle(told, take=True)
@@ -279,7 +280,7 @@ class Permits:
     def settle(self) -> int:
         """Tell Redis what was spent, learn what is left; how many buckets. Never raises."""
         with self._lock:
-            now = clock.monotonic()
+            now = self.now()
             if self._away_until is not None and now < self._away_until:
                 return 0
             # After it was away, or emptied, Redis knows less than we do.
@@ -308,7 +309,7 @@ class Permits:
         # One call at least where Redis was away: it is how its return is noticed.
         for first in range(0, max(len(due), int(believe)), BUCKETS_A_CALL):
             with self._lock:
-                now = clock.monotonic()
+                now = self.now()
                 told = [self._tell(bucket, now) for bucket in due[first : first + BUCKETS_A_CALL]]
             _, aheads = self._store.settle(told, believe=believe)
             with self._lock:
@@ -330,7 +331,7 @@ class Permits:
 
     def _lose(self, error: redis.RedisError) -> None:
         with self._lock:
-            self._away_until = clock.monotonic() + OPEN_SECONDS
+            self._away_until = self.now() + OPEN_SECONDS
             self._unsettled.clear()
             for bucket in self._buckets.values():
                 bucket.spent = 0.0
@@ -343,7 +344,7 @@ class Permits:
         if len(self._buckets) < KEPT_BUCKETS:
             return
         with self._lock:
-            now = clock.monotonic()
+            now = self.now()
             kept: Mapping[tuple[str, str], Bucket] = {
                 name: bucket
                 for name, bucket in self._buckets.items()
@@ -352,10 +353,9 @@ class Permits:
             self._buckets = dict(kept)
 
 
-def _resized(old: Bucket | None, limit: Limit, key: str) -> Bucket:
+def _resized(old: Bucket | None, limit: Limit, key: str, now: float) -> Bucket:
     if old is None:
         return Bucket(limit, key)
-    now = clock.monotonic()
     used = old.ahead(now) / old.limit.interval
     return Bucket(limit, key, full_at=now + min(used * limit.interval, limit.span))
 

@@ -60,7 +60,8 @@ class AnyToken(TokenView):
 @pytest.fixture(autouse=True)
 def pool(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pool that holds the accounts mine and theirs."""
-    accounts = {"mine": object(), "theirs": object()}
+    account = SimpleNamespace(priority="normal")
+    accounts = {"mine": account, "theirs": account}
     monkeypatch.setattr(access, "get_pool", lambda: SimpleNamespace(get=accounts.get))
     CALLS.clear()
 

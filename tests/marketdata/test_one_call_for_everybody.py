@@ -11,6 +11,8 @@ import pytest
 from marketdata import quotes
 from opitios.broker.alpaca.transport import TransportTimers
 from opitios.broker.errors import BrokerError
+from opitios.core import coalesce
+from opitios.core.admission import Threads
 from opitios.core.coalesce import Coalesced
 from tests.broker.loopback import answering, answering_at_the_gate, http
 from tests.marketdata.brokers import quotes_answer
@@ -53,6 +55,8 @@ def test_fifty_requests_for_a_cold_symbol_make_one_upstream_call(
         return get(*args, **kwargs)
 
     monkeypatch.setattr(Coalesced, "get", counted)
+    # No web process has so many threads, and none would let all of them wait.
+    monkeypatch.setattr(coalesce, "get_threads", lambda: Threads(10 * PROGRAMS))
     # As long as they wait for a slow broker.
     monkeypatch.setattr(quotes, "WAIT_SECONDS", 60.0)
 
