@@ -10,11 +10,11 @@ from rich.console import Console
 from opitios.core.embedded.supervisor import StopAskedError
 from opitios.core.failpoints import NAMES
 from opitios.management.startup import StartupError
-from tests.campaigns import evidence, kill, lifecycles
+from tests.campaigns import evidence, halting, kill, lifecycles
 from tests.campaigns.outcome import Plan
 from tests.campaigns.screen import Screen
 
-CAMPAIGNS = ("lifecycles", "kill")
+CAMPAIGNS = ("lifecycles", "halt", "kill")
 # As many lives as fit into this, unless fewer are asked for.
 LIVING_SECONDS = 300.0
 # Disagreements shown; the evidence has all of them.
@@ -27,6 +27,8 @@ def main() -> int:
     console = Console(stderr=True, highlight=False)
     names = asked.only or CAMPAIGNS
     held = [_lifecycles(asked, console)] if "lifecycles" in names else []
+    if "halt" in names:
+        held.append(_halt(asked, console))
     if "kill" in names:
         held.append(_kill(asked, console))
     return 0 if all(held) else 1
@@ -42,6 +44,7 @@ def _asked() -> argparse.Namespace:
         "--failpoint", action="append", choices=NAMES, help="a round for this one alone"
     )
     parser.add_argument("--lives", type=int, default=2000, help="of the lifecycles")
+    parser.add_argument("--burst", type=int, default=1000, help="orders of the halt campaign")
     parser.add_argument("--seed", type=int, help="repeat a run's decisions")
     parser.add_argument("--evidence", type=Path, default=evidence.FOLDER, metavar="FOLDER")
     parser.add_argument("--keep", action="store_true", help="keep logs and ledger of the kills")
@@ -58,6 +61,20 @@ def _lifecycles(asked: argparse.Namespace, console: Console) -> bool:
         told = lifecycles.campaign(plan, screen.advance)
     evidence.write(asked.evidence, "lifecycles", told)
     return _judge(console, "lifecycles", held=told["holds"], why=told["disagreements"][-SHOWN:])
+
+
+def _halt(asked: argparse.Namespace, console: Console) -> bool:
+    plan = halting.Plan(orders=asked.burst, accounts=min(asked.accounts, 20), seed=asked.seed)
+    console.print(f"halt: {plan.orders} orders, {plan.accounts} accounts")
+    try:
+        with Screen(console, orders=plan.orders) as screen:
+            told = halting.campaign(plan, screen.tell, screen.advance)
+    except StopAskedError:
+        return _judge(console, "halt", held=False, why=["stopped"])
+    except StartupError as error:
+        return _judge(console, "halt", held=False, why=[str(error)])
+    evidence.write(asked.evidence, "halt", told)
+    return _judge(console, "halt", held=told["holds"], why=told["disagreements"])
 
 
 def _kill(asked: argparse.Namespace, console: Console) -> bool:
