@@ -24,8 +24,6 @@ class AccountsConfig(AppConfig):
 
         http.on_problem(refusals.tell_of_answer)
         role = get_config().role
-        if role != "none":
-            self._refuse_weak_keys()
         if role == "web":
             # Now, and once: later many threads would.
             get_admission()
@@ -39,11 +37,3 @@ class AccountsConfig(AppConfig):
 
             tokens.verifier().start()
             gate.get_gate().start()
-
-    @staticmethod
-    def _refuse_weak_keys() -> None:
-        # Servers run no system checks: a process that serves reads both rings now, or not at all.
-        from accounts import tokens, vault  # noqa: PLC0415
-
-        tokens.verifier()
-        vault.key_ring()

@@ -9,16 +9,16 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 import structlog
 from django.db import DatabaseError
 
-from accounts import journal, presence, standings, vault
+from accounts import presence, standings, vault
 from accounts.models import Account, Credential
 from accounts.standings import Standing
+from accounts.timekeeping import get_timekeeping
 from opitios.broker.alpaca.clients import Clients, clients_for
 from opitios.broker.alpaca.endpoints import LIVE, PAPER, sandbox_endpoint
 from opitios.broker.alpaca.transport import Transport
@@ -196,7 +196,7 @@ class Pool:
         )
         if state is None:
             return False
-        _note_offset(before, state["at"], clock.now())
+        get_timekeeping().note(clock.drift(before, state["at"], clock.now()))
         if state["version"] == self._version:
             return False
         self._load(state["version"])
@@ -359,11 +359,6 @@ def _breaker_timers(config: Config) -> BreakerTimers:
         ambiguous_window=timers.breaker_ambiguous_window,
         open=timers.breaker_open,
     )
-
-
-def _note_offset(before: datetime, database_time: datetime, after: datetime) -> None:
-    middle = before + (after - before) / 2
-    journal.note_clock_offset(clock.milliseconds(middle, database_time))
 
 
 @lru_cache(maxsize=1)

@@ -7,9 +7,11 @@ from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 
 from accounts.access import Permission, Principal, TokenView
+from accounts.checks import missing_master_keys
 from accounts.pool import get_pool
+from accounts.timekeeping import get_timekeeping
 from opitios import __version__, openapi
-from opitios.core import database
+from opitios.core import startup
 from opitios.core.bus import get_bus
 from opitios.core.http import answer
 
@@ -32,9 +34,9 @@ def live(request: HttpRequest) -> HttpResponse:
 
 
 def ready(request: HttpRequest) -> HttpResponse:
-    """Say whether requests can be served: Postgres answers and the accounts are loaded."""
+    """Say whether requests can be served: Redis and the broker may be away (design.md §6)."""
     components = _components()
-    is_ready = components["postgres"] == "up" and components["accounts"] == "loaded"
+    is_ready = all(components[name] == word for name, word in _NEEDED.items())
     return answer({"status": "ready" if is_ready else "not-ready"}, status=200 if is_ready else 503)
 
 
@@ -57,23 +59,37 @@ class HealthView(TokenView):
         return answer(body)
 
 
+# Without these nothing is served.
+_NEEDED = {
+    "postgres": "up",
+    "accounts": "loaded",
+    "keys": "open",
+    "clock": "agrees",
+    "start": "checked",
+}
+
+
 def _components() -> dict[str, str]:
+    missing = _missing_keys()
     return {
-        "postgres": "up" if _postgres_answers() else "down",
+        "postgres": "down" if missing is None else "up",
         "redis": "up" if get_bus().is_up else "down",
         "accounts": "loaded" if get_pool().is_loaded else "loading",
+        "keys": "missing" if missing else "open",
+        "clock": "agrees" if get_timekeeping().agrees else "off",
+        "start": "checked" if startup.admission.is_granted else "unchecked",
     }
 
 
 def _status(components: dict[str, str]) -> str:
-    if components["postgres"] == "down":
+    if any(components[name] != word for name, word in _NEEDED.items()):
         return "down"
     return "ok" if components["redis"] == "up" else "degraded"
 
 
-def _postgres_answers() -> bool:
+def _missing_keys() -> list[str] | None:
+    """The master keys that accounts need and this process lacks; None: Postgres is away."""
     try:
-        database.row("SELECT 1 AS one")
+        return missing_master_keys()
     except DatabaseError:
-        return False
-    return True
+        return None

@@ -10,14 +10,21 @@ from opitios.core.http import JSON, PROBLEM
 from opitios.core.openapi import Schema, answers, operation, problems, record, ref, word
 from trading import schema as trading
 
-_COMPONENTS = {"postgres": word("up", "down"), "redis": word("up", "down")}
+_COMPONENTS = {
+    "postgres": word("up", "down"),
+    "redis": word("up", "down"),
+    "accounts": word("loaded", "loading"),
+    "keys": word("open", "missing"),
+    "clock": word("agrees", "off"),
+    "start": word("checked", "unchecked"),
+}
 COMPONENTS: Mapping[str, Schema] = {
     "Health": record(
         {
             "status": word("ok", "degraded", "down"),
             "version": openapi.TEXT,
             "components": {
-                **record({**_COMPONENTS, "accounts": word("loaded", "loading")}),
+                **record(_COMPONENTS),
                 "description": "For a token with `monitor`.",
             },
         },

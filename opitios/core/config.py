@@ -53,7 +53,7 @@ class JwtKey(BaseModel):
     tokens may say `account_scope: all`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     kid: str = Field(min_length=1, max_length=64)
     alg: Algorithm
@@ -65,7 +65,7 @@ class JwtKey(BaseModel):
 class Timers(BaseModel):
     """Every wait of the gateway, in seconds. Tests run them at a tenth."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     # design.md §1: a desk renews its leases each second and is dead after three.
     lease_renew: float = 1.0
@@ -152,6 +152,8 @@ class Config(BaseSettings):
         populate_by_name=True,
         extra="ignore",
         frozen=True,
+        # What is missing is named; what is there may be a secret.
+        hide_input_in_errors=True,
     )
 
     secret_key: SecretStr = Field(validation_alias="SECRET_KEY")
@@ -179,6 +181,8 @@ class Config(BaseSettings):
     environment_name: str = "production"
     demo: bool = False
     allow_live: bool = False
+    # Ids of start-up checks that end no start here (core/startup.py says which may be named).
+    accepted_findings: Annotated[list[str], NoDecode] = []
     # What `import_accounts` and `POST accounts/reload` read where no file is named.
     accounts_file: Path | None = None
 
@@ -226,6 +230,7 @@ class Config(BaseSettings):
     timers: Timers = Timers()
 
     @field_validator(
+        "accepted_findings",
         "allowed_hosts",
         "csrf_trusted_origins",
         "jwt_algorithms",
@@ -291,6 +296,15 @@ def _written_at(file: Path) -> int:
         return file.stat().st_mtime_ns
     except OSError:
         return 0
+
+
+def secret_files(config: Config) -> list[Path]:
+    """The files that secrets are read from, whether they are there or not."""
+    folder = os.environ.get("OPITIOS_SECRETS_DIR")
+    found = [Path(_files("OPITIOS_ENV_FILE", ".run/settings.env")), ROOT / ".env"]
+    found.append(Path(_files("OPITIOS_YAML_FILE", "opitios.yaml")))
+    found += sorted(Path(folder).glob("*")) if folder else []
+    return [*found, config.accounts_file] if config.accounts_file else found
 
 
 def secret_values(config: Config) -> list[str]:

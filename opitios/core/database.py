@@ -5,11 +5,11 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import psycopg
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection, connections
 from psycopg.abc import RV, PQGen
 from psycopg.adapt import Dumper
 from psycopg.pq import TransactionStatus
-from psycopg.rows import dict_row
+from psycopg.rows import TupleRow, dict_row
 from psycopg_pool import ConnectionPool
 
 # reliability.md §2.2: connect 1 s, statement 2 s, lock 500 ms, idle transaction 5 s.
@@ -106,6 +106,24 @@ def settings_from_url(url: str, *, pool_max: int | None) -> dict[str, Any]:
         "CONN_MAX_AGE": 0,
         "OPTIONS": options,
     }
+
+
+def unpooled() -> "psycopg.Connection[TupleRow]":
+    """Open a connection as this process's others are, outside the pool: for start-up checks.
+
+    Each statement is a transaction. Raises psycopg.OperationalError.
+    """
+    told = connections.settings["default"]
+    options = {name: value for name, value in told["OPTIONS"].items() if name != "pool"}
+    where = {
+        "dbname": told["NAME"],
+        "user": told["USER"],
+        "password": told["PASSWORD"],
+        "host": told["HOST"],
+        "port": told["PORT"],
+    }
+    given = {name: value for name, value in where.items() if value}
+    return psycopg.connect(**given, **options, autocommit=True)
 
 
 class NotReached(OperationalError):

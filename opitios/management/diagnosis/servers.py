@@ -1,5 +1,6 @@
 """Postgres, Redis and the gateway of a clone, asked directly."""
 
+import json
 import subprocess  # of our own commands only # nosec B404
 import sys
 from collections.abc import Iterator
@@ -15,12 +16,6 @@ from opitios.management.diagnosis.finding import Finding, Level, Patient
 from opitios.management.gateway import Gateway, NoAnswerError
 from opitios.management.stack import inherited
 
-# What a database must say for an acknowledged order to survive a crash.
-DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
-
-# Design law 2: the application reads the journal and appends through one function only.
-JOURNAL = "accounts_journalentry"
-
 # Who looks up what is unknown; desks do it where they are away.
 RETRY_ROLES = ("worker", "beat")
 
@@ -34,9 +29,8 @@ def database(patient: Patient) -> Iterator[Finding]:
     try:
         with psycopg.connect(url, connect_timeout=3, autocommit=True) as connection:
             yield _version(connection)
-            yield _durability(connection)
             yield _migrations(patient)
-            yield _grants(connection)
+            yield from _start_up(patient)
             if patient.supervisor is not None:
                 yield _retry_path(connection)
     except psycopg.Error as error:
@@ -83,42 +77,40 @@ def _version(connection: psycopg.Connection[TupleRow]) -> Finding:
     return Finding("database", Level.WRONG, found, "Postgres 15 or newer is needed.")
 
 
-def _durability(connection: psycopg.Connection[TupleRow]) -> Finding:
-    off = [name for name in DURABLE if _setting(connection, name) == "off"]
-    if not off:
-        return Finding("durability", Level.OK, ", ".join(DURABLE))
-    remedy = "Switch it on: without it an accepted order can be lost in a crash."
-    return Finding("durability", Level.WRONG, f"off: {', '.join(off)}", remedy)
-
-
-def _setting(connection: psycopg.Connection[TupleRow], name: str) -> object:
-    found = connection.execute("SELECT current_setting(%s)", [name]).fetchone()
-    return found[0] if found else None
-
-
 def _migrations(patient: Patient) -> Finding:
-    environment = inherited(patient.run) | patient.settings
-    checked = subprocess.run(  # our own command, no shell # nosec B603
-        [sys.executable, "manage.py", "migrate", "--check"],
-        cwd=patient.run.root,
-        env=environment,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    checked = _manage(patient, "migrate", "--check")
     if checked.returncode == 0:
         return Finding("migrations", Level.OK, "all applied")
     found = (checked.stderr.strip().splitlines() or ["some are not applied"])[-1]
     return Finding("migrations", Level.WRONG, found, "manage.py migrate (make up does it)")
 
 
-def _grants(connection: psycopg.Connection[TupleRow]) -> Finding:
-    too_much = _too_much(connection)
-    if not too_much:
-        return Finding("grants", Level.OK, f"{connection.info.user} cannot write the journal")
-    found = f"{connection.info.user} {', '.join(too_much)}"
-    remedy = "Give processes a login that owns nothing; manage.py migrate sets its rights."
-    return Finding("grants", Level.WRONG, found, remedy)
+def _manage(patient: Patient, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # our own command, no shell # nosec B603
+        [sys.executable, "manage.py", *command],
+        cwd=patient.run.root,
+        env=inherited(patient.run) | patient.settings,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+def _start_up(patient: Patient) -> Iterator[Finding]:
+    """What a process of this clone would say at its start (core/startup.py)."""
+    asked = _manage(patient, "findings", "--json")
+    try:
+        found = json.loads(asked.stdout)["findings"]
+    except (ValueError, KeyError):
+        said = (asked.stderr.strip().splitlines() or ["nothing"])[-1]
+        remedy = "Correct the settings that it names (docs/operations.md)."
+        yield Finding("start-up", Level.WRONG, f"the checks did not run: {said}", remedy)
+        return
+    for each in found:
+        level = Level.WRONG if each["serious"] else Level.NOTE
+        yield Finding(each["id"], level, each["found"], each["remedy"])
+    if not found:
+        yield Finding("start-up", Level.OK, "every check passes")
 
 
 def _retry_path(connection: psycopg.Connection[TupleRow]) -> Finding:
@@ -134,22 +126,6 @@ def _retry_path(connection: psycopg.Connection[TupleRow]) -> Finding:
         return Finding("retry path", Level.OK, "worker and beat are at work")
     remedy = "Desks do its work meanwhile. make logs S=worker, make logs S=beat"
     return Finding("retry path", Level.NOTE, ", ".join(trouble), remedy)
-
-
-def _too_much(connection: psycopg.Connection[TupleRow]) -> list[str]:
-    role = connection.execute(
-        "SELECT rolsuper FROM pg_roles WHERE rolname = current_user AND rolsuper"
-    ).fetchone()
-    table = connection.execute("SELECT to_regclass(%s)", [JOURNAL]).fetchone()
-    if table is None or table[0] is None:
-        return ["finds no journal"]
-    may = [verb for verb in ("INSERT", "UPDATE", "DELETE", "TRUNCATE") if _may(connection, verb)]
-    return [*(["is a superuser"] if role else []), *(f"may {verb} the journal" for verb in may)]
-
-
-def _may(connection: psycopg.Connection[TupleRow], verb: str) -> bool:
-    found = connection.execute("SELECT has_table_privilege(%s, %s)", [JOURNAL, verb]).fetchone()
-    return found == (True,)
 
 
 def _first_line(error: Exception) -> str:
