@@ -53,7 +53,7 @@ _Key = tuple[str, str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class RefusedAttempt:
     """One refused attempt. `principal` None: nobody we know; `account_id` as it was asked for."""
 
     reason: str
@@ -75,14 +75,14 @@ class _Tally:
     """What one entry tells."""
 
     key: _Key
-    first: Attempt
+    first: RefusedAttempt
     first_at: datetime
     last_at: datetime
     reasons: Counter[str] = field(default_factory=Counter)
     accounts: dict[str, None] = field(default_factory=dict)
     sources: dict[str, None] = field(default_factory=dict)
 
-    def add(self, attempt: Attempt, now: datetime) -> None:
+    def add(self, attempt: RefusedAttempt, now: datetime) -> None:
         self.last_at = now
         self.reasons[attempt.reason] += 1
         if len(self.sources) < NAMED:
@@ -126,7 +126,7 @@ class Refusals:
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
 
-    def note(self, attempt: Attempt) -> None:
+    def note(self, attempt: RefusedAttempt) -> None:
         """Count one attempt. Waits for nothing and never fails its caller."""
         now = clock.now()
         with self._lock:
@@ -237,7 +237,7 @@ def is_attempt(problem: Problem) -> bool:
     )
 
 
-def tell(attempt: Attempt) -> None:
+def tell(attempt: RefusedAttempt) -> None:
     """Count an attempt, and write its line for security. From any thread, and from a loop."""
     principal = attempt.principal
     logs.write_security(
@@ -254,7 +254,7 @@ def tell(attempt: Attempt) -> None:
 def tell_of_answer(request: HttpRequest, problem: Problem) -> None:
     """Hear of every problem that is answered over HTTP (core.http.on_problem)."""
     if is_attempt(problem):
-        attempt = Attempt(
+        attempt = RefusedAttempt(
             reason=problem.reason.value.slug,
             address=getattr(request, "client_ip", None) or "",
             request_id=getattr(request, "request_id", ""),

@@ -10,7 +10,7 @@ from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 
 from accounts import refusals
-from accounts.refusals import Attempt
+from accounts.refusals import RefusedAttempt
 from accounts.tokens import Principal
 from opitios.core import clock, ids, logs
 from opitios.core.config import get_config
@@ -143,7 +143,7 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]  # channels is not ty
     def _tell_of(self, reason: Reason, account_id: str | None = None) -> None:
         principal = self.session.principal
         slug = reason.value.slug
-        refusals.tell(Attempt(slug, self.address, self.request_id, principal, account_id))
+        refusals.tell(RefusedAttempt(slug, self.address, self.request_id, principal, account_id))
 
     # The token's time
 

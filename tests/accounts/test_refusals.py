@@ -11,7 +11,7 @@ import pytest
 
 from accounts import refusals
 from accounts.models import SYSTEM_JOURNAL, JournalEntry
-from accounts.refusals import KIND, MOST_KEYS, Attempt, Refusals, source_of
+from accounts.refusals import KIND, MOST_KEYS, Refusals, RefusedAttempt, source_of
 from accounts.tokens import Principal
 from opitios.core import clock
 from opitios.core.config import get_config
@@ -65,7 +65,7 @@ def known(sub: str) -> Principal:
 def test_a_flood_of_one_source_is_one_entry_with_its_count(counted: Refusals) -> None:
     address = somebody()
     for _ in range(10_000):
-        counted.note(Attempt("unauthorized", address, "req_first"))
+        counted.note(RefusedAttempt("unauthorized", address, "req_first"))
 
     counted.flush()
 
@@ -83,7 +83,7 @@ def test_a_flood_of_ten_thousand_sources_costs_at_most_the_capped_entries(
     before = JournalEntry.objects.filter(account_id=SYSTEM_JOURNAL, kind=KIND).count()
     for number in range(10_000):
         subject = known(f"{mark}-{number}")
-        counted.note(Attempt("not-found", "10.0.0.1", "req_x", subject, f"a-{number}"))
+        counted.note(RefusedAttempt("not-found", "10.0.0.1", "req_x", subject, f"a-{number}"))
 
     assert len(counted._open) == MOST_KEYS + 1
     counted.flush()
@@ -163,7 +163,7 @@ def test_a_refusal_waits_for_nobody_and_is_written_when_postgres_takes_it(
 
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as holder:
         holder.execute("SELECT journal_lock('_system')")
-        counted.note(Attempt("unauthorized", address, "req_x"))
+        counted.note(RefusedAttempt("unauthorized", address, "req_x"))
         counted.flush()
         assert told_of(address) == []
     counted.flush()
@@ -177,7 +177,7 @@ def test_windows_end_by_themselves() -> None:
     brief = config.timers.model_copy(update={"refusal_window": 0.2})
     own = Refusals(config.model_copy(update={"timers": brief}))
     address = somebody()
-    own.note(Attempt("unauthorized", address, "req_x"))
+    own.note(RefusedAttempt("unauthorized", address, "req_x"))
 
     until(lambda: told_of(address), seconds=10)
 

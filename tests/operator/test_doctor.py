@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -13,6 +14,7 @@ from opitios.management.diagnosis.finding import Finding, Level, Patient
 from opitios.management.state import State
 from tests.operator.clone import Clone
 from tests.operator.loopback import saying
+from tests.support.services import ROOT
 
 NO_SERVER = {"DATABASE_URL": "postgresql:///x?host=/nonexistent", "REDIS_URL": "redis://[::1]:9/0"}
 POOL = ("GET", "/api/v1/pool?limit=500")
@@ -89,25 +91,31 @@ def test_servers_that_do_not_answer_are_wrong_only_while_something_runs(run: Run
 
 
 @pytest.mark.usefixtures("django_db_setup")
-def test_a_login_that_may_write_the_journal_is_wrong(run: RunFolder) -> None:
-    owner = {"DATABASE_URL": os.environ["DATABASE_OWNER_URL"]}
-    application = {"DATABASE_URL": os.environ["DATABASE_URL"]}
+def test_doctor_says_what_start_up_checks_would(run: RunFolder, server_url: str) -> None:
+    database = urlsplit(os.environ["DATABASE_URL"]).path
+    owner = urlsplit(server_url)._replace(path=database).geturl()
+    here = RunFolder(ROOT)
 
-    bad = by_check(list(servers.database(patient(run, owner))))["grants"]
-    good = by_check(list(servers.database(patient(run, application))))["grants"]
+    good = by_check(list(servers.database(patient(here, dict(os.environ), runs=False))))
+    root = {**os.environ, "DATABASE_URL": owner, "OPITIOS_ACCEPTED_FINDINGS": ""}
+    bad = by_check(list(servers.database(patient(here, root, runs=False))))
 
-    assert (bad.level, good.level) == (Level.WRONG, Level.OK)
-    assert "may INSERT the journal" in bad.found
+    # The session's Postgres is quick, which its settings accept.
+    assert good.get("opitios.E009", good.get("start-up")).level is not Level.WRONG  # type: ignore[union-attr]
+    assert bad["accounts.E003"].level is Level.WRONG
+    assert "is a superuser" in bad["accounts.E003"].found
+    assert "owns nothing" in bad["accounts.E003"].remedy
+    assert os.environ["OPITIOS_MASTER_KEYS"] not in str(bad)
 
 
 @pytest.mark.usefixtures("django_db_setup")
-def test_a_database_that_may_lose_a_commit_is_wrong(run: RunFolder) -> None:
-    url = {"DATABASE_URL": os.environ["DATABASE_URL"] + "&options=-csynchronous_commit%3Doff"}
+def test_settings_that_cannot_be_read_are_wrong_and_not_shown(run: RunFolder) -> None:
+    broken = {**os.environ, "OPITIOS_WEB_THREADS": "CANARY-many"}
 
-    found = by_check(list(servers.database(patient(run, url))))["durability"]
+    found = by_check(list(servers.database(patient(RunFolder(ROOT), broken, runs=False))))
 
-    assert found.level is Level.WRONG
-    assert "synchronous_commit" in found.found
+    assert found["start-up"].level is Level.WRONG
+    assert "CANARY" not in str(found)
 
 
 def test_accounts_in_trouble_are_named(run: RunFolder) -> None:

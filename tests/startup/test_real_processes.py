@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.django_db, pytest.mark.journeys, pytest.mark.usefixtures("own_database"),
 ]  # fmt: skip
 
-WEAK = {"SECRET_KEY": "CANARY-" + "a" * 40}
+WEAK = {"SECRET_KEY": "CANARY-weak"}
 
 
 def refusals_of(node: Node) -> list[dict[str, Any]]:
@@ -40,7 +40,7 @@ def test_no_serving_process_starts_with_a_weak_key(tmp_path: Path) -> None:
         "stream": Node("stream", STREAM, tmp_path, WEAK),
         "worker": Node("worker", WORKER, tmp_path, WEAK),
         "beat": Node("beat", BEAT, tmp_path, WEAK),
-        "web": Web(tmp_path, **WEAK),
+        "web": Web(tmp_path, SECRET_KEY=WEAK["SECRET_KEY"]),
     }
     with running(*nodes.values()):
         codes = {role: node.ended() for role, node in nodes.items()}

@@ -108,7 +108,7 @@ def test_g11_the_owner_and_the_superuser_are_refused(config: Config, server_url:
 def test_g11_one_right_too_many_is_refused(
     config: Config, superuser: psycopg.Connection[Any], grant: str, says: str
 ) -> None:
-    what = sql.SQL(grant)  # type: ignore[arg-type] # the tests' own text
+    what = sql.SQL(grant)
     superuser.execute(sql.SQL("GRANT {} TO {}").format(what, application()))
     try:
         assert says in found(of_accounts.check_grants, config)["accounts.E003"]

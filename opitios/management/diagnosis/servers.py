@@ -86,8 +86,9 @@ def _migrations(patient: Patient) -> Finding:
 
 
 def _manage(patient: Patient, *command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # our own command, no shell # nosec B603
-        [sys.executable, "manage.py", *command],
+    arguments = [sys.executable, "manage.py", *command]
+    return subprocess.run(  # noqa: S603 - our own command # nosec B603
+        arguments,
         cwd=patient.run.root,
         env=inherited(patient.run) | patient.settings,
         check=False,
