@@ -45,11 +45,12 @@ def test_no_serving_process_starts_with_a_weak_key(tmp_path: Path) -> None:
     with running(*nodes.values()):
         codes = {role: node.ended() for role, node in nodes.items()}
 
-    # granian tries its worker twice, and then ends with a code of its own.
+    # granian tries its worker again, and then ends with a code of its own.
     assert codes == dict.fromkeys(("desk", "stream", "worker", "beat"), EX_CONFIG) | {"web": 1}
     for role, node in nodes.items():
         lines = refusals_of(node)
-        assert [line["id"] for line in lines] == ["opitios.E001"] * (2 if role == "web" else 1)
+        assert {line["id"] for line in lines} == {"opitios.E001"}
+        assert len(lines) == 1 or role == "web"
         assert all(line["remedy"] for line in lines)
         assert "CANARY" not in node.log.read_text()
         assert "Traceback" not in node.log.read_text()
