@@ -45,6 +45,14 @@ READERS = ("web", "market", "worker")
 # Who follows the open orders of an account that left the roster.
 FOLLOWERS = ("desk", "worker")
 
+# Who serves market data to clients, and which accounts may be asked for it, best first (R4).
+DATA_SERVERS = ("web", "market")
+_DATA_RANK = {
+    Account.Type.DATA.value: 0,
+    Account.Type.MASTER.value: 1,
+    Account.Type.BACKUP.value: 2,
+}
+
 # One of the account's slots stays for cancels where orders are sent.
 SPARE_SLOTS = 1
 
@@ -141,9 +149,8 @@ class Pool:
 
     def data_accounts(self) -> list[PooledAccount]:
         """Who may serve market data, best first: data accounts, else the master (R4)."""
-        rank = {Account.Type.DATA: 0, Account.Type.MASTER: 1, Account.Type.BACKUP: 2}
-        able = [a for a in self.all() if a.account_type in rank and not a.closing]
-        return sorted(able, key=lambda a: (rank[Account.Type(a.account_type)], a.account_id))
+        able = [a for a in self.all() if a.account_type in _DATA_RANK and not a.closing]
+        return sorted(able, key=lambda a: (_DATA_RANK[a.account_type], a.account_id))
 
     # Registering
 
@@ -246,6 +253,15 @@ class Pool:
         credentials = vault.open_pair(credential)
         endpoint = endpoint_of(account)
         slots = min(account.max_connections, self._config.connections_per_account)
+        clients = clients_for(
+            credentials=credentials,
+            endpoint=endpoint,
+            transport=self._transport,
+            guard=self._guard_of(account.account_id, endpoint.trading_url, slots),
+        )
+        if self._config.role in DATA_SERVERS and account.account_type in _DATA_RANK:
+            # Warm before the first request that wants it.
+            _ = clients.data
         return PooledAccount(
             account_id=account.account_id,
             account_type=account.account_type,
@@ -255,12 +271,7 @@ class Pool:
             endpoint=endpoint,
             credentials=credentials,
             closing=not account.enabled,
-            clients=clients_for(
-                credentials=credentials,
-                endpoint=endpoint,
-                transport=self._transport,
-                guard=self._guard_of(account.account_id, endpoint.trading_url, slots),
-            ),
+            clients=clients,
         )
 
     def _guard_of(self, account_id: str, origin: str, slots: int) -> Guard:

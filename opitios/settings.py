@@ -23,7 +23,8 @@ _HAS_PAGES = config.role in {"web", "none"}
 _ADMIN = "django.contrib.admin" if _HAS_PAGES else "django.contrib.admin.apps.SimpleAdminConfig"
 
 INSTALLED_APPS = [
-    "daphne",
+    # `runserver` is its only use here; it brings Twisted.
+    *(["daphne"] if config.role == "none" else []),
     "unfold",
     "unfold.contrib.filters",
     _ADMIN,

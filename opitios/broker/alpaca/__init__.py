@@ -1,5 +1,9 @@
 """Alpaca: its clients over our transport, its stream, its words.
 
-Importing `trading` or `data` loads alpaca-py, which costs 0.36 s and 75 MiB (it brings pandas);
-every other module here and in `opitios.broker` stays free of it.
+Importing `trading` loads alpaca-py, `data` its market data as well, which bring pandas: together
+0.36 s and 75 MiB. Every other module here and in `opitios.broker` stays free of it.
 """
+
+from opitios.broker.alpaca.late import import_late
+
+import_late("pandas")

@@ -11,6 +11,9 @@ class Command(BaseCommand):
     """Runs the only process that writes to the broker."""
 
     help = "Lease accounts, send their orders, keep their streams. Stops on SIGTERM, draining."
+    # As other servers: what must hold for serving is asked by AppConfig.ready(). Loading every page
+    # and route for the others would keep accounts waiting for their desk.
+    requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Wait for the accounts, then work until a signal says stop."""
