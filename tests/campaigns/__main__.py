@@ -10,11 +10,11 @@ from rich.console import Console
 from opitios.core.embedded.supervisor import StopAskedError
 from opitios.core.failpoints import NAMES
 from opitios.management.startup import StartupError
-from tests.campaigns import evidence, halting, kill, lifecycles
+from tests.campaigns import evidence, halting, kill, lifecycles, schemas
 from tests.campaigns.outcome import Plan
 from tests.campaigns.screen import Screen
 
-CAMPAIGNS = ("lifecycles", "halt", "kill")
+CAMPAIGNS = ("lifecycles", "halt", "schemathesis", "kill")
 # As many lives as fit into this, unless fewer are asked for.
 LIVING_SECONDS = 300.0
 # Disagreements shown; the evidence has all of them.
@@ -29,6 +29,8 @@ def main() -> int:
     held = [_lifecycles(asked, console)] if "lifecycles" in names else []
     if "halt" in names:
         held.append(_halt(asked, console))
+    if "schemathesis" in names:
+        held.append(_schemathesis(asked, console))
     if "kill" in names:
         held.append(_kill(asked, console))
     return 0 if all(held) else 1
@@ -45,6 +47,7 @@ def _asked() -> argparse.Namespace:
     )
     parser.add_argument("--lives", type=int, default=2000, help="of the lifecycles")
     parser.add_argument("--burst", type=int, default=1000, help="orders of the halt campaign")
+    parser.add_argument("--cases", type=int, default=schemas.FEWEST, help="of schemathesis")
     parser.add_argument("--seed", type=int, help="repeat a run's decisions")
     parser.add_argument("--evidence", type=Path, default=evidence.FOLDER, metavar="FOLDER")
     parser.add_argument("--keep", action="store_true", help="keep logs and ledger of the kills")
@@ -75,6 +78,20 @@ def _halt(asked: argparse.Namespace, console: Console) -> bool:
         return _judge(console, "halt", held=False, why=[str(error)])
     evidence.write(asked.evidence, "halt", told)
     return _judge(console, "halt", held=told["holds"], why=told["disagreements"])
+
+
+def _schemathesis(asked: argparse.Namespace, console: Console) -> bool:
+    plan = schemas.Plan(cases=asked.cases, accounts=asked.accounts, seed=asked.seed)
+    console.print(f"schemathesis: {plan.cases} cases at least, seed {plan.seed}")
+    try:
+        with Screen(console, cases=plan.cases) as screen:
+            told = schemas.campaign(plan, screen.tell, screen.advance)
+    except StopAskedError:
+        return _judge(console, "schemathesis", held=False, why=["stopped"])
+    except StartupError as error:
+        return _judge(console, "schemathesis", held=False, why=[str(error)])
+    evidence.write(asked.evidence, "schemathesis", told)
+    return _judge(console, "schemathesis", held=told["holds"], why=told["disagreements"])
 
 
 def _kill(asked: argparse.Namespace, console: Console) -> bool:

@@ -1,5 +1,6 @@
 """An account at a sandbox, with an order that went the whole way."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -33,3 +34,17 @@ def api(db: None, sandbox: SandboxProcess) -> "Api":
     sandbox.trade(api.account, "POST", "/v2/orders", json=body)
     until(lambda: sandbox.trade(api.account, "GET", "/v2/positions").json())
     return api
+
+
+@pytest.fixture
+def quoted(api: "Api", monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the account's own client read quotes."""
+    from accounts.pool import get_pool  # noqa: PLC0415
+    from marketdata import api as marketdata_api  # noqa: PLC0415
+    from marketdata.quotes import Quotes  # noqa: PLC0415
+    from marketdata.routing import Router  # noqa: PLC0415
+
+    account = get_pool().get(api.account)
+    assert account is not None
+    quotes = Quotes(Router(lambda: [dataclasses.replace(account, account_type="data")]))
+    monkeypatch.setattr(marketdata_api, "get_quotes", lambda: quotes)

@@ -42,7 +42,7 @@ class Document:
     def __post_init__(self) -> None:
         # Clients may meet new keys one day; a test may not.
         self._strict = copy.deepcopy(self.told)
-        _close(self._strict["components"]["schemas"])
+        close(self._strict["components"]["schemas"])
 
     def operations(self) -> dict[str, dict[str, Any]]:
         """Every operation by its name."""
@@ -93,12 +93,13 @@ def _pattern(template: str) -> str:
     return "[^/]+".join(map(re.escape, re.split(r"\{[^}]+\}", template)))
 
 
-def _close(schema: Any) -> None:
+def close(schema: Any) -> None:
+    """Let every object of these schemas hold the keys it tells of, and no other."""
     if isinstance(schema, dict):
         if "properties" in schema:
             schema.setdefault("additionalProperties", False)
         for value in schema.values():
-            _close(value)
+            close(value)
     elif isinstance(schema, list):
         for value in schema:
-            _close(value)
+            close(value)

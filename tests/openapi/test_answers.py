@@ -1,16 +1,11 @@
 """Every answer of the API is one its document tells of, key for key."""
 
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from accounts import reloading
-from accounts.pool import get_pool
-from marketdata import api as marketdata_api
-from marketdata.quotes import Quotes
-from marketdata.routing import Router
 from opitios.core.config import get_config
 from tests.accounts.rosters import entry, roster, write
 from tests.api.calls import GOOD, Api, new_key, read
@@ -39,15 +34,6 @@ def filled(api: Api) -> Accepted:
                   event="fill", execution=fill("b5e2", 10, "187.21"))  # fmt: skip
     executions.report(row["id"], told, CAUSE)
     return accepted
-
-
-@pytest.fixture
-def quoted(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the account's own client read quotes."""
-    account = get_pool().get(api.account)
-    assert account is not None
-    quotes = Quotes(Router(lambda: [dataclasses.replace(account, account_type="data")]))
-    monkeypatch.setattr(marketdata_api, "get_quotes", lambda: quotes)
 
 
 def reads(api: Api, order_id: object) -> Iterator[str]:
