@@ -23,7 +23,7 @@ from opitios.broker.alpaca.clients import Clients, clients_for
 from opitios.broker.alpaca.endpoints import LIVE, PAPER, sandbox_endpoint
 from opitios.broker.alpaca.transport import Transport
 from opitios.broker.breaker import BreakerTimers
-from opitios.broker.budget import Budget
+from opitios.broker.budget import DATA_PER_MINUTE, Budget
 from opitios.broker.guard import Bulkhead, Guard
 from opitios.broker.hosts import Hosts
 from opitios.broker.port import Credentials, DataPort, Endpoint, TradingPort
@@ -100,7 +100,8 @@ class Pool:
         self._bulkhead = Bulkhead(config.connections_in_all)
         self.hosts = Hosts(_breaker_timers(config))
         self._accounts: Mapping[str, PooledAccount] = {}
-        self._guards: dict[tuple[str, str, int], Guard] = {}
+        # By account, host, slots and data plan.
+        self._guards: dict[tuple[str, str, int, str], Guard] = {}
         self._standings: Mapping[str, Standing] = {}
         self._told_since = standings.BEGINNING
         self._readers = 1
@@ -271,12 +272,22 @@ class Pool:
             endpoint=endpoint,
             credentials=credentials,
             closing=not account.enabled,
+<<<<<<< HEAD
             clients=clients,
+=======
+            clients=clients_for(
+                credentials=credentials,
+                endpoint=endpoint,
+                transport=self._transport,
+                guard=self._guard_of(account, endpoint.trading_url, slots),
+            ),
+>>>>>>> fd22d22 (Market data: batches, trades, snapshots, bars, chains, options, contracts, assets, clock and calendar)
         )
 
-    def _guard_of(self, account_id: str, origin: str, slots: int) -> Guard:
+    def _guard_of(self, account: Account, origin: str, slots: int) -> Guard:
         """Find the account's guard: another key or name does not give it another budget."""
-        known = self._guards.get((account_id, origin, slots))
+        name = (account.account_id, origin, slots, account.data_plan)
+        known = self._guards.get(name)
         if known is not None:
             return known
         guard = Guard(
@@ -286,7 +297,8 @@ class Pool:
             hosts=self.hosts,
             budget=self._new_budget(),
         )
-        self._guards[account_id, origin, slots] = guard
+        guard.data_budget = self._new_data_budget(account.data_plan)
+        self._guards[name] = guard
         return guard
 
     @property
@@ -303,14 +315,23 @@ class Pool:
             return Budget(per_minute=self._reads_share, reserve=0, throttled_rest=rest)
         return Budget(per_minute=self._config.desk_calls_per_minute, throttled_rest=rest)
 
+    def _new_data_budget(self, plan: str) -> Budget:
+        return Budget(
+            per_minute=DATA_PER_MINUTE[plan] / self._readers,
+            reserve=0,
+            throttled_rest=self._config.timers.throttled_rest,
+        )
+
     def _share_reads(self) -> None:
         """Take our part of what all reading processes may call together (design.md §6)."""
         self._readers = max(1, presence.count_alive(READERS))
         if self._config.role == "web":
             get_admission().permits.share_among(presence.count_alive(("web",)))
-        for guard in list(self._guards.values()):
+        for (*_, plan), guard in list(self._guards.items()):
             if guard.budget is not None:
                 guard.budget.resize(self._reads_share)
+            if guard.data_budget is not None:
+                guard.data_budget.resize(DATA_PER_MINUTE[plan] / self._readers)
 
     # The pool row
 

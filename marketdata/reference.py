@@ -6,7 +6,11 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from marketdata.quotes import DEFAULT_FEED, get_quotes
+import orjson
+
+from marketdata.kinds import DEFAULT_STOCK_FEED, QUOTES
+from marketdata.latest import Latest
+from marketdata.sources import get_sources
 from opitios.core import database
 from opitios.core.errors import Problem
 
@@ -14,7 +18,7 @@ from opitios.core.errors import Problem
 FRESH_SECONDS = 5.0
 WAIT_SECONDS = 0.3
 
-# Calls under way at once; many who ask for one symbol share one (quotes.py).
+# Calls under way at once; many who ask for one symbol share one (latest.py).
 CALLS_AT_ONCE = 8
 
 
@@ -23,9 +27,9 @@ def reference_price(symbol: str) -> Decimal | None:
 
     The caller holds no database connection: this may wait for the broker, WAIT_SECONDS at most.
     """
-    known = get_quotes().kept(symbol=symbol, feed=DEFAULT_FEED, within_seconds=FRESH_SECONDS)
+    known = _quotes().known(symbol, DEFAULT_STOCK_FEED, within_seconds=FRESH_SECONDS)
     if known is not None:
-        return middle(known)
+        return middle(orjson.loads(known))
     try:
         told = _calls().submit(_latest, symbol).result(WAIT_SECONDS)
     except (Problem, NotInTime):
@@ -37,9 +41,14 @@ def reference_price(symbol: str) -> Decimal | None:
 
 def _latest(symbol: str) -> dict[str, Any]:
     try:
-        return get_quotes().latest(symbol=symbol, feed=DEFAULT_FEED)
+        told: dict[str, Any] = orjson.loads(_quotes().one(symbol, DEFAULT_STOCK_FEED))
+        return told
     finally:
         database.release()
+
+
+def _quotes() -> Latest:
+    return get_sources().latest(QUOTES)
 
 
 def middle(quote: dict[str, Any]) -> Decimal | None:

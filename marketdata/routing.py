@@ -1,6 +1,7 @@
 """Which data account is asked next: in turn, and past one that does not answer (R4)."""
 
 import itertools
+import threading
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import TypeVar
@@ -9,8 +10,8 @@ import structlog
 
 from accounts.models import Account
 from accounts.pool import PooledAccount, get_pool
+from opitios.broker.budget import Lane
 from opitios.broker.errors import AccessDenied, BrokerError, NotSent, Refused, Throttled
-from opitios.broker.port import DataPort
 from opitios.core import clock
 from opitios.core.errors import Problem, Reason
 
@@ -23,6 +24,8 @@ T = TypeVar("T")
 TRY_SECONDS = 2.0
 LONGEST_SECONDS = TRY_SECONDS + 5.0
 
+# Seconds a question waits for the next call that a used-up budget allows.
+LONGEST_WAIT = 1.5
 # Seconds an account is asked last: a refused key is seldom mended sooner, the broker's budget of a
 # minute refills in seconds (alpaca-wire.md §2: a token bucket).
 REST_AFTER_DENIAL = 30.0
@@ -62,17 +65,28 @@ class Router:
         self._turn = itertools.count()
         self._resting: dict[str, float] = {}
 
-    def ask(self, read: Callable[[DataPort], T]) -> T:
+    def ask(self, read: Callable[[PooledAccount], T]) -> T:
         """Read from the first account that answers.
 
+        Where all of them have used up their calls it waits a moment for the next one, once.
         Raises NoDataAccount; the BrokerError of a question that no account would answer otherwise;
         else that of an account which might have.
         """
+        try:
+            return self._ask_around(read)
+        except NotSent as error:
+            seconds = error.retry_after_seconds
+            if error.reason != "no-budget" or seconds is None or seconds > LONGEST_WAIT:
+                raise
+        threading.Event().wait(seconds)
+        return self._ask_around(read)
+
+    def _ask_around(self, read: Callable[[PooledAccount], T]) -> T:
         failures: list[BrokerError] = []
         until = clock.monotonic() + TRY_SECONDS
         for account in self.in_turn():
             try:
-                return read(account.data)
+                return read(account)
             except BrokerError as error:
                 failures.append(error)
                 self._failed(account, error)
@@ -83,16 +97,25 @@ class Router:
     def in_turn(self) -> list[PooledAccount]:
         """List whom to ask, in this order: data accounts in turn, then master, then backup.
 
-        Those that lately refused come last. The sandbox invents prices: it is never asked where an
-        account of the real broker could be.
+        Those that lately refused come last, and before them those with the fewest calls left. The
+        sandbox invents prices: it is never asked where an account of the real broker could be.
         """
         able = list(self._accounts())
         real = [one for one in able if one.environment != Account.Environment.SANDBOX]
         ordered = _rotated(real or able, next(self._turn))
         now = clock.monotonic()
-        return sorted(ordered, key=lambda one: self._resting.get(one.account_id, 0.0) > now)
+        return sorted(
+            ordered,
+            key=lambda one: (
+                self._resting.get(one.account_id, 0.0) > now,
+                one.guard.wait(Lane.DATA) > 0,
+            ),
+        )
 
     def _failed(self, account: PooledAccount, error: BrokerError) -> None:
+        if isinstance(error, NotSent) and error.is_held_back:
+            # Our own guard: nothing failed, and the account's own order tells it.
+            return
         self._resting[account.account_id] = clock.monotonic() + _rest_seconds(error)
         logger.warning(
             "a data account did not answer",
@@ -116,6 +139,9 @@ def _worst(failures: list[BrokerError]) -> Exception:
     """Choose what to tell: an account that might have answered before one that would not."""
     if not failures:
         return NoDataAccount("no enabled account of type data, master or backup")
+    used_up = [error for error in failures if isinstance(error, NotSent)]
+    if len(used_up) == len(failures):
+        return min(used_up, key=lambda error: error.retry_after_seconds or LONGEST_SECONDS)
     mending = [error for error in failures if not isinstance(error, Refused)]
     refused = [error for error in failures if isinstance(error, Refused)]
     if refused and not may_another_answer(refused[-1]):

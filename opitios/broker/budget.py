@@ -12,6 +12,8 @@ from opitios.broker.port import Rate
 DESK_PER_MINUTE = 140
 # What the other processes read with, all of them together.
 READS_PER_MINUTE = 60
+# What a plan allows of market data (alpaca-wire.md §2), for all processes together.
+DATA_PER_MINUTE = {"basic": 200, "plus": 10_000}
 # Only cancels may take the last ones: they must go when everything else has to wait.
 CANCEL_RESERVE = 20
 # reliability.md §2.1 (e): searches for unknown orders never crowd out the orders themselves.
@@ -31,7 +33,7 @@ class Lane(StrEnum):
     CANCEL = "cancel"
     LOOK_UP = "look_up"
     READ = "read"  # checks, comparisons, positions
-    DATA = "data"  # market data: the broker counts it apart, this budget does not
+    DATA = "data"  # market data: the broker counts it apart, it has a budget of its own
 
 
 class _Bucket:
@@ -156,16 +158,12 @@ class Budget:
         self._look_ups.earn(now)
 
     def _spend(self, lane: Lane, calls: int) -> None:
-        if lane is Lane.DATA:
-            return
         self._all.left -= calls
         self._told_left -= calls
         if lane is Lane.LOOK_UP:
             self._look_ups.left -= calls
 
     def _wait(self, lane: Lane, now: float) -> float:
-        if lane is Lane.DATA:
-            return 0.0
         if lane is Lane.CANCEL:
             return max(self._all.seconds_until(1), self._told_wait(1, now))
         needed = self.reserve + 1

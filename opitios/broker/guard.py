@@ -103,6 +103,12 @@ class Guard:
         # When a call was last let in or ended, in monotonic seconds: what is told of an account
         # that was not called stays as it was.
         self.used_at = 0.0
+        # Of its market data, which the broker counts apart (alpaca-wire.md §2).
+        self.data_budget: Budget | None = None
+
+    def budget_for(self, lane: Lane) -> Budget | None:
+        """What such a call is taken from; None: nothing is counted."""
+        return self.data_budget if lane is Lane.DATA else self.budget
 
     # The desk's questions
 
@@ -151,9 +157,10 @@ class Guard:
     def wait(self, lane: Lane) -> float:
         """Seconds until such a call may go, 0.0 if one may now. Takes nothing."""
         now = time.monotonic()
-        line = self.trading
+        line = self._lines.get("data" if lane is Lane.DATA else "trading")
         seconds = line.wait(now, first=lane is not Lane.SUBMIT) if line else 0.0
-        return max(seconds, self.budget.wait(lane, now) if self.budget else 0.0)
+        budget = self.budget_for(lane)
+        return max(seconds, budget.wait(lane, now) if budget else 0.0)
 
     def state(self) -> State:
         """Whether orders may be sent, as the breakers see it."""
@@ -211,7 +218,8 @@ class Guard:
         if admitted is not None:
             return admitted
         now = time.monotonic()
-        seconds = self.budget.take(lane, now) if self.budget is not None else 0.0
+        budget = self.budget_for(lane)
+        seconds = budget.take(lane, now) if budget is not None else 0.0
         if seconds > 0:
             raise NotSent(
                 message="the account's calls of this minute are used up",
@@ -247,20 +255,22 @@ class Guard:
                 door.leave()
 
     def _learn(self, said: BrokerError | Answer | None, lane: Lane) -> None:
-        """Let the budget know what the broker said of it; market data is counted apart."""
-        if said is None or self.budget is None or lane is Lane.DATA:
+        """Let the budget know what the broker said of it."""
+        budget = self.budget_for(lane)
+        if said is None or budget is None:
             return
         now = time.monotonic()
         if said.rate is not None:
-            self.budget.correct(said.rate, resets_in=said.rate.resets_at - time.time(), now=now)
+            budget.correct(said.rate, resets_in=said.rate.resets_at - time.time(), now=now)
         if isinstance(said, NotSent):
-            self.budget.give_back(lane)
+            budget.give_back(lane)
         if isinstance(said, Throttled):
-            self.budget.rest(_rest(said), now)
+            budget.rest(_rest(said), now)
 
     def _give_back(self, lane: Lane) -> None:
-        if self.budget is not None:
-            self.budget.give_back(lane)
+        budget = self.budget_for(lane)
+        if budget is not None:
+            budget.give_back(lane)
 
     def _tell(self, method: str, route: str, outcome: str, seconds: float) -> None:
         if self._observer is not None:

@@ -1,12 +1,12 @@
 """One call for everyone who asks the same at the same time, and its answer kept for a moment."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from cachetools import TTLCache
+from cachetools import TLRUCache
 
 from opitios.core import clock
 from opitios.core.admission import get_threads
@@ -33,8 +33,22 @@ class Coalesced(Generic[T]):
     A failure is told to everybody who waited for it and is not kept.
     """
 
-    def __init__(self, *, size: int, keep_seconds: float) -> None:
-        self._kept: TTLCache[str, Kept[T]] = TTLCache(size, keep_seconds, timer=clock.monotonic)
+    def __init__(
+        self,
+        *,
+        size: int,
+        keep_seconds: float | Callable[[str], float],
+        weigh: Callable[[T], int] | None = None,
+    ) -> None:
+        """`keep_seconds` may depend on the key; `weigh` makes `size` a sum of weights."""
+        keep = keep_seconds if callable(keep_seconds) else lambda _key: keep_seconds
+        self._kept: TLRUCache[str, Kept[T]] = TLRUCache(
+            size,
+            ttu=lambda key, kept, _now: kept.at + keep(key),
+            timer=clock.monotonic,
+            getsizeof=(lambda kept: weigh(kept.value)) if weigh else None,
+        )
+        self._largest = size
         self._loading: dict[str, Future[Kept[T]]] = {}
         self._lock = threading.Lock()
 
@@ -44,37 +58,88 @@ class Coalesced(Generic[T]):
         Raises what `load` raised, TimeoutError where somebody else's load takes too long, and
         Problem 503 where too many threads wait for loads.
         """
-        with self._lock:
-            kept = self._kept.get(key)
+        kept = self.kept(key)
         if kept is not None:
             return kept
+        loaded = self.get_many(
+            [key], lambda _: {key: Kept(load(), clock.monotonic())}, wait_seconds=wait_seconds
+        )
+        return loaded[key]
+
+    def kept(self, key: str) -> Kept[T] | None:
+        """What is kept of a key, or None."""
+        with self._lock:
+            found: Kept[T] | None = self._kept.get(key)
+            return found
+
+    def get_many(
+        self,
+        keys: Sequence[str],
+        load: Callable[[Sequence[str]], Mapping[str, Kept[T]]],
+        *,
+        wait_seconds: float,
+    ) -> dict[str, Kept[T]]:
+        """Return an answer for each key; those that nobody is loading are loaded in one call.
+
+        `load` answers every key it is given. Raises as `get` does.
+        """
+        kept = self._kept_of(keys)
+        if len(kept) == len(set(keys)):
+            return kept
         with get_threads().waiting():
-            return self._load_once(key, load, wait_seconds)
+            found, others, mine = self._sorted_out(keys)
+            if mine:
+                found |= self._load(mine, load)
+            for key, loading in others.items():
+                found[key] = loading.result(timeout=wait_seconds)
+        return found
 
-    def _load_once(self, key: str, load: Callable[[], T], wait_seconds: float) -> Kept[T]:
-        mine: Future[Kept[T]] = Future()
+    def _kept_of(self, keys: Sequence[str]) -> dict[str, Kept[T]]:
         with self._lock:
-            kept = self._kept.get(key)
-            if kept is not None:
-                return kept
-            loading = self._loading.setdefault(key, mine)
-        if loading is not mine:
-            return loading.result(timeout=wait_seconds)
-        return self._load(key, load, mine)
+            found = ((key, self._kept.get(key)) for key in keys)
+            return {key: kept for key, kept in found if kept is not None}
 
-    def _load(self, key: str, load: Callable[[], T], mine: "Future[Kept[T]]") -> Kept[T]:
+    def _sorted_out(
+        self, keys: Sequence[str]
+    ) -> "tuple[dict[str, Kept[T]], dict[str, Future[Kept[T]]], dict[str, Future[Kept[T]]]]":
+        """Split keys into kept ones, those that others load, and ours to load."""
+        found: dict[str, Kept[T]] = {}
+        others: dict[str, Future[Kept[T]]] = {}
+        mine: dict[str, Future[Kept[T]]] = {}
+        with self._lock:
+            for key in keys:
+                kept = self._kept.get(key)
+                if kept is not None:
+                    found[key] = kept
+                elif key in self._loading:
+                    others[key] = self._loading[key]
+                else:
+                    mine[key] = self._loading[key] = Future()
+        return found, others, mine
+
+    def _load(
+        self,
+        mine: "Mapping[str, Future[Kept[T]]]",
+        load: Callable[[Sequence[str]], Mapping[str, Kept[T]]],
+    ) -> dict[str, Kept[T]]:
         try:
-            kept = Kept(load(), clock.monotonic())
+            loaded = load(list(mine))
+            answers = {key: loaded[key] for key in mine}
         except BaseException as error:
-            self._done(key, None)
-            mine.set_exception(error)
+            self._done(mine, {})
+            for loading in mine.values():
+                loading.set_exception(error)
             raise
-        self._done(key, kept)
-        mine.set_result(kept)
-        return kept
+        self._done(mine, loaded)
+        for key, loading in mine.items():
+            loading.set_result(answers[key])
+        return answers
 
-    def _done(self, key: str, kept: Kept[T] | None) -> None:
+    def _done(self, mine: "Mapping[str, Future[Kept[T]]]", loaded: Mapping[str, Kept[T]]) -> None:
         with self._lock:
-            self._loading.pop(key, None)
-            if kept is not None:
-                self._kept[key] = kept
+            for key in mine:
+                self._loading.pop(key, None)
+            for key, kept in loaded.items():
+                # What is heavier than the whole cache is not kept.
+                if self._kept.getsizeof(kept) <= self._largest:
+                    self._kept[key] = kept

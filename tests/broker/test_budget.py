@@ -1,10 +1,13 @@
 """An account's calls a minute: who may take the last ones, and whose word counts (design.md §6)."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from opitios.broker.budget import CANCEL_RESERVE, DESK_PER_MINUTE, Budget, Lane
+from opitios.broker.guard import Bulkhead, Guard
 from opitios.broker.port import Rate
 
 RESET = 1_900_000_000.0
@@ -103,11 +106,14 @@ def test_after_a_429_nothing_but_cancels_goes(said: float | None, seconds: float
 
 
 def test_market_data_is_counted_elsewhere() -> None:
-    budget = Budget()
-    budget.rest(60.0, now=0.0)
+    guard = Guard(process=Bulkhead(1), budget=Budget(per_minute=1, reserve=0))
+    assert guard.budget is not None
+    guard.budget.rest(60.0, time.monotonic())
 
-    assert budget.take(Lane.DATA, 0.0) == 0.0
-    assert budget.submits_left(0.0) == DESK_PER_MINUTE - CANCEL_RESERVE
+    assert guard.wait(Lane.READ) > 0 == guard.wait(Lane.DATA)
+    guard.data_budget = Budget(per_minute=1, reserve=0)
+    guard.data_budget.take(Lane.DATA, time.monotonic())
+    assert guard.wait(Lane.DATA) > 0
 
 
 def test_a_call_that_was_not_made_is_given_back() -> None:

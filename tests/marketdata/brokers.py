@@ -1,5 +1,6 @@
 """Data accounts, each with a broker of its own that behaves as the test says."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -9,12 +10,13 @@ from opitios.broker.alpaca.endpoints import sandbox_endpoint
 from opitios.broker.alpaca.transport import Transport
 from opitios.broker.guard import Bulkhead, Guard
 from opitios.broker.port import Credentials
+from opitios.core.bus import Bus
 from tests.broker.loopback import Behaviour, LoopbackBroker, answering, http
 
 if TYPE_CHECKING:
     from accounts.pool import PooledAccount
-    from marketdata.quotes import Quotes
     from marketdata.routing import Router
+    from marketdata.sources import Sources
 
 WIRE = {
     "t": "2026-11-20T14:30:00.123456789Z",
@@ -94,8 +96,18 @@ class Fleet:
 
         return Router(lambda: self.accounts)
 
-    def quotes(self) -> "Quotes":
-        """Quotes read from these accounts."""
-        from marketdata.quotes import Quotes  # noqa: PLC0415 - Django is set up by now
+    def sources(self) -> "Sources":
+        """Prices read from these accounts, shared with nobody, while the market is open."""
+        from marketdata.shared import Shared  # noqa: PLC0415 - Django is set up by now
+        from marketdata.sources import Sources  # noqa: PLC0415
 
-        return Quotes(self.router())
+        sources = Sources(self.router(), Shared(Bus("redis://127.0.0.1:1/0")))
+        # The brokers here count what they are asked, and know no clock.
+        sources.hours.know(is_open=True)
+        return sources
+
+    def quote(self, symbol: str, feed: str = "iex", *, sources: "Sources | None" = None) -> Any:
+        """The last quote, read."""
+        from marketdata import kinds  # noqa: PLC0415 - as above
+
+        return json.loads((sources or self.sources()).latest(kinds.QUOTES).one(symbol, feed))

@@ -28,9 +28,13 @@ def signed(**changed: Any) -> str:
     return token(payload, header=header, secret=key.key.get_secret_value())
 
 
-def ask_quote(symbol: str, *, with_token: bool = True, query: str = "", **changed: Any) -> Answered:
-    """GET stocks/quote/{symbol}."""
+def ask_path(path: str, *, with_token: bool = True, **changed: Any) -> Answered:
+    """GET a path under /api/v1/."""
     headers = {"Authorization": f"Bearer {signed(**changed)}"} if with_token else {}
-    path = f"/api/v1/stocks/quote/{quote(symbol, safe='')}{query}"
-    response = Client(headers=headers).get(path)
+    response = Client(headers=headers).get(f"/api/v1/{path}")
     return Answered(response.status_code, json.loads(response.content), dict(response.headers))
+
+
+def ask_quote(symbol: str, *, query: str = "", **how: Any) -> Answered:
+    """GET stocks/quote/{symbol}."""
+    return ask_path(f"stocks/quote/{quote(symbol, safe='')}{query}", **how)

@@ -42,8 +42,8 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[Fleet], None]:
     from marketdata import api  # noqa: PLC0415 - Django is set up after this file
 
     def use(fleet: Fleet) -> None:
-        quotes = fleet.quotes()
-        monkeypatch.setattr(api, "get_quotes", lambda: quotes)
+        sources = fleet.sources()
+        monkeypatch.setattr(api, "get_sources", lambda: sources)
 
     return use
 

@@ -27,8 +27,8 @@ NO_PLAN = answering(http(403, {"message": "subscription does not permit querying
 
 def read(fleet: Any, *symbols: str) -> list[str]:
     """Ask for each symbol; where each answer came from."""
-    quotes = fleet.quotes()
-    return [quotes.latest(symbol=symbol, feed="iex")["source"] for symbol in symbols]
+    sources = fleet.sources()
+    return [fleet.quote(symbol, sources=sources)["source"] for symbol in symbols]
 
 
 def test_data_accounts_take_turns_and_the_others_are_left_alone(
@@ -82,11 +82,11 @@ def test_resting_accounts_are_still_asked_when_there_are_no_others(
 ) -> None:
     fleet = fleet_of(data_001=[THROTTLED, QUOTING])
 
-    quotes = fleet.quotes()
+    sources = fleet.sources()
     with pytest.raises(Exception, match="throttled"):
-        quotes.latest(symbol="A", feed="iex")
+        fleet.quote("A", sources=sources)
 
-    assert quotes.latest(symbol="A", feed="iex")["source"] == "broker"
+    assert fleet.quote("A", sources=sources)["source"] == "broker"
 
 
 def test_what_no_account_would_answer_is_asked_once(fleet_of: Callable[..., Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from marketdata import quotes
+from marketdata import latest
 from opitios.broker.alpaca.transport import TransportTimers
 from opitios.broker.errors import BrokerError
 from opitios.core import coalesce
@@ -47,18 +47,18 @@ def test_fifty_requests_for_a_cold_symbol_make_one_upstream_call(
     serve(fleet)
     arrivals = itertools.count(1)
     everybody = threading.Event()
-    get = Coalesced.get
+    get = Coalesced.get_many
 
     def counted(*args: Any, **kwargs: Any) -> Any:
         if next(arrivals) == PROGRAMS:
             everybody.set()
         return get(*args, **kwargs)
 
-    monkeypatch.setattr(Coalesced, "get", counted)
+    monkeypatch.setattr(Coalesced, "get_many", counted)
     # No web process has so many threads, and none would let all of them wait.
     monkeypatch.setattr(coalesce, "get_threads", lambda: Threads(10 * PROGRAMS))
     # As long as they wait for a slow broker.
-    monkeypatch.setattr(quotes, "WAIT_SECONDS", 60.0)
+    monkeypatch.setattr(latest, "WAIT_SECONDS", 60.0)
 
     def open_gate() -> None:
         assert everybody.wait(60)
@@ -78,23 +78,23 @@ def test_a_failure_is_told_to_everybody_who_waited_and_is_not_kept(
 ) -> None:
     refusal = http(400, {"message": "code=400, message=bad request"})
     fleet = fleet_of(data_001=[answering_at_the_gate(refusal), answering(quotes_answer("AAPL"))])
-    broker, asked = fleet.brokers["data_001"], fleet.quotes()
-    loading = threading.Thread(target=lambda: _refused(asked))
+    broker, sources = fleet.brokers["data_001"], fleet.sources()
+    loading = threading.Thread(target=lambda: _refused(fleet, sources))
     loading.start()
     broker.wait_for_requests(1)
     broker.gate.release()
     loading.join(60)
 
-    answered = asked.latest(symbol="AAPL", feed="iex")
+    answered = fleet.quote("AAPL", sources=sources)
 
     assert answered["source"] == "broker"
     assert fleet.asked() == {"data_001": 2}
 
 
-def _refused(asked: Any) -> None:
+def _refused(fleet: Any, sources: Any) -> None:
     from opitios.core.errors import Problem  # noqa: PLC0415
 
     with pytest.raises(Problem) as caught:
-        asked.latest(symbol="AAPL", feed="iex")
+        fleet.quote("AAPL", sources=sources)
     assert caught.value.status == 400
     assert isinstance(caught.value.__cause__, BrokerError)

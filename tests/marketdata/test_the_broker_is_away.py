@@ -113,13 +113,13 @@ def test_an_answer_that_is_no_quote_is_no_answer(
 def test_a_broker_back_is_a_fresh_quote_again(
     later: Callable[[float], None], fleet_of: Callable[..., Any]
 ) -> None:
-    quotes = fleet_of(data_001=[quoting("AAPL"), resetting, quoting("AAPL", bp=190)]).quotes()
-    sources = []
+    fleet = fleet_of(data_001=[quoting("AAPL"), resetting, quoting("AAPL", bp=190)])
+    sources, told = fleet.sources(), []
     for _ in range(3):
-        sources.append(quotes.latest(symbol="AAPL", feed="iex")["source"])
+        told.append(fleet.quote("AAPL", sources=sources)["source"])
         later(2)
 
-    assert sources == ["broker", "stale", "broker"]
+    assert told == ["broker", "stale", "broker"]
 
 
 def test_no_data_account_at_all_says_what_to_add(

@@ -1,12 +1,24 @@
 """Every answer of the API is one its document tells of, key for key."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from accounts import reloading
+<<<<<<< HEAD
+=======
+from accounts.pool import get_pool
+from marketdata import api as marketdata_api
+from marketdata.routing import Router
+from marketdata.shared import get_shared
+from marketdata.sources import Sources
+from opitios.core import clock
+>>>>>>> fd22d22 (Market data: batches, trades, snapshots, bars, chains, options, contracts, assets, clock and calendar)
 from opitios.core.config import get_config
+from sandbox.contracts import chain
+from sandbox.universe import LISTED
 from tests.accounts.rosters import entry, roster, write
 from tests.api.calls import GOOD, Api, new_key, read
 from tests.openapi.document import Document
@@ -36,10 +48,43 @@ def filled(api: Api) -> Accepted:
     return accepted
 
 
+<<<<<<< HEAD
+=======
+@pytest.fixture
+def quoted(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the account's own client read quotes."""
+    account = get_pool().get(api.account)
+    assert account is not None
+    data = dataclasses.replace(account, account_type="data")
+    sources = Sources(Router(lambda: [data]), get_shared())
+    monkeypatch.setattr(marketdata_api, "get_sources", lambda: sources)
+
+
+# Expired long ago: it has no quote any more.
+GONE = "AAPL200117C00190000"
+
+
+def a_contract() -> str:
+    """A contract on Apple that lives for weeks."""
+    return next(
+        each.symbol
+        for each in chain(LISTED["AAPL"], clock.now().date())
+        if each.expires_on > clock.now().date() + timedelta(days=20)
+    )
+
+
+>>>>>>> fd22d22 (Market data: batches, trades, snapshots, bars, chains, options, contracts, assets, clock and calendar)
 def reads(api: Api, order_id: object) -> Iterator[str]:
     """Every path that is read."""
     yield from ("/", "/health/live", "/health/ready", "/api/v1/health", "/api/v1/pool")
-    yield from ("/api/v1/pool?limit=1", "/api/v1/stocks/quote/AAPL")
+    yield "/api/v1/pool?limit=1"
+    yield from (f"/api/v1/{name}" for name in (
+        "stocks/quote/AAPL", "stocks/quotes?symbols=AAPL,ZZZZ", "stocks/trade/AAPL",
+        "stocks/snapshot/AAPL", "stocks/snapshots?symbols=AAPL,ZZZZ", "stocks/bars/AAPL?limit=5",
+        "options/chain/AAPL?limit=2", "options/contracts?limit=2", "assets?exchange=ARCA",
+        "assets/AAPL", "clock", "calendar?start=2026-11-01&end=2026-11-30",
+        f"options/quote/{a_contract()}", f"options/quotes?symbols={a_contract()},{GONE}",
+    ))  # fmt: skip
     yield from ("/api/v1/token", "/api/v1/limits", "/api/v1/accounts")
     yield "/api/v1/accounts?state=warming&limit=1"
     account = f"/api/v1/accounts/{api.account}"

@@ -1,0 +1,283 @@
+"""What the market last said of a symbol: quotes, trades, snapshots of stocks and of options.
+
+Everybody who asks within a second is answered by one call: kept in the process, shared by Redis
+between processes, and the symbols that are asked for all the time are refreshed along with it.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from cachetools import TTLCache
+
+from marketdata.hours import Hours
+from marketdata.refusals import no_answer, refusal_of, unknown
+from marketdata.routing import LONGEST_SECONDS, NoDataAccount, Router
+from marketdata.shared import Shared
+from opitios.broker.errors import BrokerError, Refused
+from opitios.broker.port import Answer, DataPort
+from opitios.core import clock
+from opitios.core.coalesce import Coalesced, Kept
+from opitios.core.combine import Combined
+from opitios.core.errors import Problem
+
+# Seconds an answer is fresh: hundreds of programs asking together make one call in that time.
+FRESH_OPEN, FRESH_CLOSED = 1.0, 15.0
+# With the broker away an answer is shown, as `stale` and with its age, for so many seconds.
+STALE_SECONDS = 60.0
+# Symbols kept: about 12,000 stocks are listed, each in up to three feeds.
+KEPT_SYMBOLS = 20_000
+# A symbol asked for within so many seconds is refreshed along with others, when it is half as old
+# as it may become; so many of them at the most.
+HOT_SECONDS = 3.0
+MOST_AHEAD = 200
+# Symbols in one call: their names make its URL.
+MOST_A_CALL = 400
+# Questions answered by one call, and calls of one feed under way at once.
+MOST_TOGETHER, AT_ONCE = 50, 2
+# Somebody else's call has a head start; its whole time is enough for everybody who waits for it.
+WAIT_SECONDS = LONGEST_SECONDS
+
+# The broker knows no such symbol: this is kept as well.
+NOTHING = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of answer by symbol.
+
+    `shape` is what Alpaca must answer of a symbol; `wrapper` is the key of the map in its answer,
+    None where the answer is the map.
+    """
+
+    name: str
+    shape: type
+    wrapper: str | None
+    feeds: Sequence[str]
+    read: Callable[[DataPort, Sequence[str], str], Answer]
+
+
+class Latest:
+    """The last answers of one kind in one process. Safe to use from any thread."""
+
+    def __init__(self, kind: Kind, router: Router, shared: Shared, hours: Hours) -> None:
+        self.kind = kind
+        self._router = router
+        self._shared = shared
+        self._hours = hours
+        self._fresh: Coalesced[bytes] = Coalesced(
+            size=KEPT_SYMBOLS, keep_seconds=lambda _key: self._keep_seconds
+        )
+        self._last = _Last()
+        self._asked: TTLCache[str, float] = TTLCache(KEPT_SYMBOLS, 60.0, timer=clock.monotonic)
+        self._asked_lock = threading.Lock()
+        self._together = {feed: self._combined(feed) for feed in kind.feeds}
+
+    @property
+    def _keep_seconds(self) -> float:
+        return self._hours.keep(FRESH_OPEN, FRESH_CLOSED)
+
+    def one(self, symbol: str, feed: str) -> bytes:
+        """Answer one symbol: Alpaca's keys, then feed, source and age (api.md §6), as JSON.
+
+        `source`: `broker` where the call was made for this question, `cache`, or `stale`; `age_ms`
+        runs from the broker's answer. The caller holds no database connection: this may wait.
+        Raises Problem: 404 unknown-symbol, 503 broker-unavailable, the broker's own refusal.
+        """
+        asked_at = clock.monotonic()
+        key = self._key(symbol, feed)
+        self._note([key], asked_at)
+        try:
+            kept = self._fresh.kept(key) or self._load([symbol], feed)[key]
+        except (BrokerError, NoDataAccount, TimeoutError) as error:
+            return self._stale(symbol, feed, error)
+        return _shown(symbol, feed, kept, _source(kept, asked_at))
+
+    def known(self, symbol: str, feed: str, *, within_seconds: float) -> bytes | None:
+        """The answer as it was last read here, if that is not longer ago; nothing is asked."""
+        last = self._last.find(self._key(symbol, feed))
+        if last is None or last.age_ms > within_seconds * 1000:
+            return None
+        return _shown(symbol, feed, last, "cache")
+
+    def many(self, symbols: Sequence[str], feed: str) -> tuple[dict[str, bytes], dict[str, Any]]:
+        """Answer several symbols: what is there of each, and of the others why it is not.
+
+        Raises Problem where there is nothing of any of them.
+        """
+        asked_at = clock.monotonic()
+        self._note([self._key(symbol, feed) for symbol in symbols], asked_at)
+        failed: Exception | None = None
+        kept: Mapping[str, Kept[bytes]] = {}
+        try:
+            kept = self._load(symbols, feed)
+        except (BrokerError, NoDataAccount, TimeoutError) as error:
+            failed = error
+        found, problems = {}, {}
+        for symbol in symbols:
+            try:
+                found[symbol] = self._one_of_many(symbol, feed, kept, asked_at, failed)
+            except Problem as problem:
+                problems[symbol] = problem
+        if not found:
+            raise next(iter(problems.values()))
+        return found, {symbol: _error_json(each) for symbol, each in problems.items()}
+
+    def _one_of_many(
+        self,
+        symbol: str,
+        feed: str,
+        kept: Mapping[str, Kept[bytes]],
+        asked_at: float,
+        failed: Exception | None,
+    ) -> bytes:
+        mine = kept.get(self._key(symbol, feed)) or self._fresh.kept(self._key(symbol, feed))
+        if mine is not None:
+            return _shown(symbol, feed, mine, _source(mine, asked_at))
+        return self._stale(symbol, feed, failed or TimeoutError())
+
+    def _stale(self, symbol: str, feed: str, error: Exception) -> bytes:
+        stale = self._last.find(self._key(symbol, feed))
+        if stale is None or isinstance(error, Refused):
+            raise refusal_of(error, symbol, self.kind.name) from error
+        return _shown(symbol, feed, stale, "stale")
+
+    def _load(self, symbols: Sequence[str], feed: str) -> dict[str, Kept[bytes]]:
+        return self._fresh.get_many(
+            [self._key(symbol, feed) for symbol in symbols],
+            self._together[feed],
+            wait_seconds=WAIT_SECONDS,
+        )
+
+    def _combined(self, feed: str) -> "Combined[Sequence[str], Mapping[str, Kept[bytes]]]":
+        return Combined(
+            lambda questions: self._load_together(feed, questions),
+            most=MOST_TOGETHER,
+            at_once=AT_ONCE,
+            divides=lambda error: isinstance(error, Refused),
+        )
+
+    def _load_together(
+        self, feed: str, questions: Sequence[Sequence[str]]
+    ) -> list[Mapping[str, Kept[bytes]]]:
+        """Answer what several threads miss by one look at Redis and one call."""
+        wanted = list(dict.fromkeys(key for keys in questions for key in keys))
+        loaded = self._shared.load(
+            wanted,
+            lambda mine: self._ask(feed, mine),
+            keep_seconds=self._keep_seconds,
+            wait_seconds=WAIT_SECONDS,
+        )
+        for key, kept in loaded.items():
+            if kept.value != NOTHING:
+                self._last.put(key, kept)
+        # What was refreshed along the way goes to the cache with the first one's answer.
+        more = {key: kept for key, kept in loaded.items() if key not in wanted}
+        answers = [{key: loaded[key] for key in keys} for keys in questions]
+        answers[0] |= more
+        return list(answers)
+
+    def _ask(self, feed: str, mine: Sequence[str]) -> dict[str, bytes]:
+        """Ask the broker for these keys, and for what is hot besides."""
+        keys = list(dict.fromkeys([*mine, *self._ahead(feed, room=MOST_A_CALL - len(mine))]))
+        answers: dict[str, bytes] = {}
+        for start in range(0, len(keys), MOST_A_CALL):
+            symbols = [_symbol(key) for key in keys[start : start + MOST_A_CALL]]
+            found = self._call(symbols, feed)
+            answers |= {self._key(symbol, feed): found.get(symbol, NOTHING) for symbol in symbols}
+        return answers
+
+    def _call(self, symbols: Sequence[str], feed: str) -> dict[str, bytes]:
+        """Make one call; a symbol that the broker calls invalid is unknown, the others are not."""
+        left = list(symbols)
+        while left:
+            try:
+                return self._router.ask(lambda account: self._read(account.data, left, feed))
+            except Refused as error:
+                bad = next((each for each in left if _is_blamed(each, error)), None)
+                if bad is None:
+                    raise
+                left.remove(bad)
+        return {}
+
+    def _read(self, port: DataPort, symbols: Sequence[str], feed: str) -> dict[str, bytes]:
+        """Ask one account. Raises BrokerError, also where its answer is none of this kind."""
+        answer = self.kind.read(port, symbols, feed)
+        try:
+            return {
+                symbol: msgspec.json.encode(msgspec.convert(told, self.kind.shape))
+                for symbol, told in self._told(answer).items()
+                if symbol in symbols
+            }
+        except msgspec.ValidationError as error:
+            raise no_answer(answer, error) from error
+
+    def _told(self, answer: Answer) -> Mapping[str, Any]:
+        body = answer.body if self.kind.wrapper is None else answer.body.get(self.kind.wrapper)
+        return {} if body is None else msgspec.convert(body, dict[str, Any])
+
+    def _key(self, symbol: str, feed: str) -> str:
+        # Of its kind too: kinds share one Redis.
+        return f"{symbol} {feed} {self.kind.name}"
+
+    def _note(self, keys: Sequence[str], now: float) -> None:
+        with self._asked_lock:
+            for key in keys:
+                self._asked[key] = now
+
+    def _ahead(self, feed: str, *, room: int) -> list[str]:
+        """The keys of a feed that are asked for all the time and will soon be old."""
+        now, old = clock.monotonic(), self._keep_seconds / 2
+        with self._asked_lock:
+            hot = [key for key, at in self._asked.items() if now - at < HOT_SECONDS]
+        found = []
+        for key in hot[-MOST_AHEAD:]:
+            kept = self._fresh.kept(key) if f" {feed} " in key else None
+            if kept is not None and now - kept.at > old:
+                found.append(key)
+        return found[: max(0, room)]
+
+
+class _Last:
+    """The last answer of each symbol, for when the broker is away."""
+
+    def __init__(self) -> None:
+        self._kept: TTLCache[str, Kept[bytes]] = TTLCache(
+            KEPT_SYMBOLS, STALE_SECONDS, timer=clock.monotonic
+        )
+        self._lock = threading.Lock()
+
+    def put(self, key: str, kept: Kept[bytes]) -> None:
+        with self._lock:
+            self._kept[key] = kept
+
+    def find(self, key: str) -> Kept[bytes] | None:
+        with self._lock:
+            found: Kept[bytes] | None = self._kept.get(key)
+            return found
+
+
+def _symbol(key: str) -> str:
+    return key.partition(" ")[0]
+
+
+def _source(kept: Kept[bytes], asked_at: float) -> str:
+    return "broker" if kept.at >= asked_at else "cache"
+
+
+def _shown(symbol: str, feed: str, kept: Kept[bytes], source: str) -> bytes:
+    if kept.value == NOTHING:
+        raise unknown(symbol)
+    # By hand: this is the answer of the hottest path, and all of it is plain ASCII words.
+    ours = f',"feed":"{feed}","source":"{source}","age_ms":{kept.age_ms}}}'
+    return b'{"symbol":"' + symbol.encode() + b'",' + kept.value[1:-1] + ours.encode()
+
+
+def _error_json(problem: Problem) -> dict[str, str]:
+    return {"reason": problem.reason.slug, "message": problem.detail}
+
+
+def _is_blamed(symbol: str, error: Refused) -> bool:
+    return error.message.endswith(f"invalid symbol: {symbol}")

@@ -1,0 +1,144 @@
+"""Answers to whole questions: bars, chains, contracts, assets, clock and calendar.
+
+Kept as the JSON they are, in the process and (unless they are large) in Redis; asked once for
+everybody; shown stale while the broker is away.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import orjson
+from cachetools import TLRUCache
+
+from accounts.pool import PooledAccount
+from marketdata.hours import Hours
+from marketdata.refusals import no_answer, refusal_of
+from marketdata.routing import LONGEST_SECONDS, NoDataAccount, Router
+from marketdata.shared import Shared
+from opitios.broker.errors import BrokerError, Refused
+from opitios.broker.port import Answer
+from opitios.core import clock
+from opitios.core.coalesce import Coalesced, Kept
+
+# Bytes of fresh answers one process keeps; the list of all assets alone has 15 MB.
+KEPT_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How many seconds an answer is fresh (market open, closed), and shown while none is had."""
+
+    opened: float
+    closed: float
+    stale: float
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question to the broker.
+
+    `name` and `about` make its key: everything that decides the answer. `ask` reads from one
+    account; `shown` makes one JSON object of the broker's body, and raises msgspec's
+    ValidationError where it is none. `symbol` is whom a "not found" is about.
+    """
+
+    name: str
+    about: Mapping[str, str]
+    keep: Keep
+    ask: Callable[[PooledAccount], Answer]
+    shown: Callable[[Any], Mapping[str, Any]]
+    symbol: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The question as the caches know it."""
+        return f"{self.name} {orjson.dumps(dict(sorted(self.about.items()))).decode()}"
+
+
+class Reads:
+    """The answers of one process. Safe to use from any thread."""
+
+    def __init__(self, router: Router, shared: Shared, hours: Hours) -> None:
+        self._router = router
+        self._shared = shared
+        self._hours = hours
+        self._keeps: dict[str, Keep] = {}
+        self._fresh: Coalesced[bytes] = Coalesced(
+            size=KEPT_BYTES, keep_seconds=self._keep_seconds, weigh=len
+        )
+        self._last: TLRUCache[str, Kept[bytes]] = TLRUCache(
+            KEPT_BYTES,
+            ttu=lambda key, kept, _now: kept.at + self._keeps[_name(key)].stale,
+            timer=clock.monotonic,
+            getsizeof=lambda kept: len(kept.value),
+        )
+        self._last_lock = threading.Lock()
+
+    def answer(self, question: Question) -> dict[str, Any]:
+        """Answer as Alpaca does, with `source` and `age_ms`; values may be raw JSON.
+
+        The caller holds no database connection: this may wait. Raises Problem: 404 unknown-symbol,
+        503 broker-unavailable, the broker's own refusal.
+        """
+        self._keeps.setdefault(question.name, question.keep)
+        asked_at = clock.monotonic()
+        try:
+            kept = self._load(question)
+        except (BrokerError, NoDataAccount, TimeoutError) as error:
+            stale = None if isinstance(error, Refused) else self._stale(question.key)
+            if stale is None:
+                raise refusal_of(error, question.symbol, question.name) from error
+            return _shown(stale, "stale")
+        return _shown(kept, "broker" if kept.at >= asked_at else "cache")
+
+    def _load(self, question: Question) -> Kept[bytes]:
+        loaded = self._fresh.get_many(
+            [question.key],
+            lambda _: self._ask_together(question),
+            wait_seconds=LONGEST_SECONDS,
+        )
+        return loaded[question.key]
+
+    def _ask_together(self, question: Question) -> dict[str, Kept[bytes]]:
+        loaded = self._shared.load(
+            [question.key],
+            lambda _: {question.key: self._router.ask(lambda account: _read(question, account))},
+            keep_seconds=self._keep_seconds(question.key),
+            wait_seconds=LONGEST_SECONDS,
+        )
+        kept = loaded[question.key]
+        with self._last_lock:
+            if len(kept.value) <= KEPT_BYTES:
+                self._last[question.key] = kept
+        return loaded
+
+    def _stale(self, key: str) -> Kept[bytes] | None:
+        with self._last_lock:
+            found: Kept[bytes] | None = self._last.get(key)
+            return found
+
+    def _keep_seconds(self, key: str) -> float:
+        keep = self._keeps[_name(key)]
+        return self._hours.keep(keep.opened, keep.closed)
+
+
+def _name(key: str) -> str:
+    return key.partition(" {")[0]
+
+
+def _read(question: Question, account: PooledAccount) -> bytes:
+    answer = question.ask(account)
+    try:
+        return orjson.dumps(question.shown(answer.body), default=float)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise no_answer(answer, error) from error
+
+
+def _shown(kept: Kept[bytes], source: str) -> dict[str, Any]:
+    """Take the answer apart without reading it: only its own keys, their values as they are."""
+    parts = msgspec.json.decode(kept.value, type=dict[str, msgspec.Raw])
+    raw = {name: orjson.Fragment(bytes(value)) for name, value in parts.items()}
+    return {**raw, "source": source, "age_ms": kept.age_ms}

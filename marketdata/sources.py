@@ -1,0 +1,49 @@
+"""Where this process's market data comes from: one of each, made when first asked for."""
+
+from datetime import datetime
+from functools import lru_cache
+
+import msgspec
+
+from marketdata import kinds, questions
+from marketdata.hours import Hours
+from marketdata.latest import Kind, Latest
+from marketdata.reads import Reads
+from marketdata.routing import Router, pool_accounts
+from marketdata.shared import Shared, get_shared
+from opitios.core import jsontext
+
+
+class Sources:
+    """The last prices by kind, and the answers to whole questions."""
+
+    def __init__(self, router: Router, shared: Shared) -> None:
+        self.hours = Hours(self._read_clock)
+        self.reads = Reads(router, shared, self.hours)
+        self._latest = {
+            kind.name: Latest(kind, router, shared, self.hours)
+            for kind in (kinds.QUOTES, kinds.TRADES, kinds.SNAPSHOTS, kinds.OPTION_QUOTES)
+        }
+
+    def latest(self, kind: Kind) -> Latest:
+        """The last prices of a kind."""
+        return self._latest[kind.name]
+
+    def _read_clock(self) -> tuple[bool, datetime]:
+        """Whether the market is open, and when that changes. Raises Problem."""
+        told = msgspec.json.decode(
+            jsontext.dumps(self.reads.answer(questions.clock())), type=_Clock
+        )
+        return told.is_open, told.next_close if told.is_open else told.next_open
+
+
+class _Clock(msgspec.Struct):
+    is_open: bool
+    next_open: datetime
+    next_close: datetime
+
+
+@lru_cache(maxsize=1)
+def get_sources() -> Sources:
+    """The sources of this process."""
+    return Sources(Router(pool_accounts), get_shared())
