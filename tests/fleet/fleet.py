@@ -4,9 +4,12 @@
 """
 
 import os
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from opitios.core import clock, database
 from opitios.core.config import Timers
 from tests.matrix.nodes import Node, desk_node
 from tests.support.accounts import open_accounts
-from tests.support.orders import place
+from tests.support.orders import place, soon
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
 from tests.trading.desks import only
@@ -24,6 +27,8 @@ ACCOUNTS = int(os.environ.get("FLEET", "24"))
 AT_SIZE = "FLEET" in os.environ
 # A crowded machine starts processes and opens 1000 sockets slowly.
 READY_SECONDS = 120.0
+# Seconds between two orders of the flow: what a crowded machine can send.
+FLOW_PAUSE = 0.02
 # What the promise gives a fleet whose desk was killed; tests run its timers at a tenth.
 TRADES_AGAIN_SECONDS = 5.0
 
@@ -64,8 +69,30 @@ class Fleet:
 
     def place_everywhere(self, accounts: Sequence[str]) -> list[dict[str, Any]]:
         """Accept one market order in each of these accounts; what their clients were told."""
-        placed = (place(account_id, type="market", limit_price=None) for account_id in accounts)
-        return [dict(accepted.body) for accepted in placed]
+        return [_placed(account_id) for account_id in accounts]
+
+    @contextmanager
+    def orders_flowing(self) -> Iterator[list[dict[str, Any]]]:
+        """Accept orders meanwhile, in turns for all accounts, as if clients knew of no desks."""
+        orders: list[dict[str, Any]] = []
+        is_over = threading.Event()
+
+        def flow() -> None:
+            try:
+                for account_id in cycle(self.accounts):
+                    orders.append(_placed(account_id))
+                    if is_over.wait(FLOW_PAUSE):
+                        break
+            finally:
+                database.release()
+
+        with ThreadPoolExecutor(1) as client:
+            placing = client.submit(flow)
+            try:
+                yield orders
+            finally:
+                is_over.set()
+                placing.result()
 
     def wait_until_final(self, orders: Sequence[dict[str, Any]], *, seconds: float) -> None:
         """Wait until nothing more can happen to any of these orders."""
@@ -76,6 +103,12 @@ class Fleet:
             return found is not None and bool(found["n"] == len(ids))
 
         until(is_final, seconds=seconds)
+
+
+def _placed(account_id: str) -> dict[str, Any]:
+    # In time however crowded the machine is: what lapses says nothing about desks.
+    accepted = place(account_id, type="market", limit_price=None, not_after=soon(250))
+    return dict(accepted.body)
 
 
 def _end(node: Node) -> None:
