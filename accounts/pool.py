@@ -258,7 +258,7 @@ class Pool:
             credentials=credentials,
             endpoint=endpoint,
             transport=self._transport,
-            guard=self._guard_of(account.account_id, endpoint.trading_url, slots),
+            guard=self._guard_of(account, endpoint.trading_url, slots),
         )
         if self._config.role in DATA_SERVERS and account.account_type in _DATA_RANK:
             # Warm before the first request that wants it.
@@ -272,16 +272,7 @@ class Pool:
             endpoint=endpoint,
             credentials=credentials,
             closing=not account.enabled,
-<<<<<<< HEAD
             clients=clients,
-=======
-            clients=clients_for(
-                credentials=credentials,
-                endpoint=endpoint,
-                transport=self._transport,
-                guard=self._guard_of(account, endpoint.trading_url, slots),
-            ),
->>>>>>> fd22d22 (Market data: batches, trades, snapshots, bars, chains, options, contracts, assets, clock and calendar)
         )
 
     def _guard_of(self, account: Account, origin: str, slots: int) -> Guard:

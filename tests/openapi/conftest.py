@@ -41,10 +41,12 @@ def quoted(api: "Api", monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the account's own client read quotes."""
     from accounts.pool import get_pool  # noqa: PLC0415
     from marketdata import api as marketdata_api  # noqa: PLC0415
-    from marketdata.quotes import Quotes  # noqa: PLC0415
     from marketdata.routing import Router  # noqa: PLC0415
+    from marketdata.shared import get_shared  # noqa: PLC0415
+    from marketdata.sources import Sources  # noqa: PLC0415
 
     account = get_pool().get(api.account)
     assert account is not None
-    quotes = Quotes(Router(lambda: [dataclasses.replace(account, account_type="data")]))
-    monkeypatch.setattr(marketdata_api, "get_quotes", lambda: quotes)
+    data = dataclasses.replace(account, account_type="data")
+    sources = Sources(Router(lambda: [data]), get_shared())
+    monkeypatch.setattr(marketdata_api, "get_sources", lambda: sources)

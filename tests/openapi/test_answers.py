@@ -7,15 +7,7 @@ from pathlib import Path
 import pytest
 
 from accounts import reloading
-<<<<<<< HEAD
-=======
-from accounts.pool import get_pool
-from marketdata import api as marketdata_api
-from marketdata.routing import Router
-from marketdata.shared import get_shared
-from marketdata.sources import Sources
 from opitios.core import clock
->>>>>>> fd22d22 (Market data: batches, trades, snapshots, bars, chains, options, contracts, assets, clock and calendar)
 from opitios.core.config import get_config
 from sandbox.contracts import chain
 from sandbox.universe import LISTED
@@ -48,18 +40,6 @@ def filled(api: Api) -> Accepted:
     return accepted
 
 
-<<<<<<< HEAD
-=======
-@pytest.fixture
-def quoted(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the account's own client read quotes."""
-    account = get_pool().get(api.account)
-    assert account is not None
-    data = dataclasses.replace(account, account_type="data")
-    sources = Sources(Router(lambda: [data]), get_shared())
-    monkeypatch.setattr(marketdata_api, "get_sources", lambda: sources)
-
-
 # Expired long ago: it has no quote any more.
 GONE = "AAPL200117C00190000"
 
@@ -73,7 +53,6 @@ def a_contract() -> str:
     )
 
 
->>>>>>> fd22d22 (Market data: batches, trades, snapshots, bars, chains, options, contracts, assets, clock and calendar)
 def reads(api: Api, order_id: object) -> Iterator[str]:
     """Every path that is read."""
     yield from ("/", "/health/live", "/health/ready", "/api/v1/health", "/api/v1/pool")
