@@ -10,11 +10,11 @@ from rich.console import Console
 from opitios.core.embedded.supervisor import StopAskedError
 from opitios.core.failpoints import NAMES
 from opitios.management.startup import StartupError
-from tests.campaigns import evidence, halting, kill, lifecycles, schemas
+from tests.campaigns import evidence, halting, kill, lifecycles, schemas, slow_clients
 from tests.campaigns.outcome import Plan
 from tests.campaigns.screen import Screen
 
-CAMPAIGNS = ("lifecycles", "halt", "schemathesis", "kill")
+CAMPAIGNS = ("lifecycles", "halt", "schemathesis", "kill", "slow-clients")
 # As many lives as fit into this, unless fewer are asked for.
 LIVING_SECONDS = 300.0
 # Disagreements shown; the evidence has all of them.
@@ -33,6 +33,8 @@ def main() -> int:
         held.append(_schemathesis(asked, console))
     if "kill" in names:
         held.append(_kill(asked, console))
+    if "slow-clients" in names:
+        held.append(_slow_clients(asked, console))
     return 0 if all(held) else 1
 
 
@@ -112,6 +114,16 @@ def _kill(asked: argparse.Namespace, console: Console) -> bool:
         return _judge(console, "kill", held=False, why=[str(error)])
     evidence.write(asked.evidence, "kill-campaign", evidence.of_kills(outcome))
     return _judge(console, "kill", held=outcome.holds, why=outcome.disagreements)
+
+
+def _slow_clients(asked: argparse.Namespace, console: Console) -> bool:
+    plan = slow_clients.Plan()
+    console.print(f"slow-clients: {plan.clients} at a time, {plan.seconds:.0f} s each kind")
+    told = slow_clients.campaign(
+        plan, lambda name, what: console.print(f"[dim]{name}[/] {what}", highlight=False)
+    )
+    evidence.write(asked.evidence, "slow-clients", told)
+    return _judge(console, "slow-clients", held=told["holds"], why=slow_clients.reasons(told))
 
 
 def _judge(console: Console, name: str, *, held: bool, why: list[str]) -> bool:

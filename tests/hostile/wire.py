@@ -72,8 +72,7 @@ class Target:
             with suppress(ConnectionError):
                 for part in (*parts, GOODBYE) if goodbye else parts:
                     sock.sendall(part)
-            with sock.makefile("rb") as file:
-                return list(_answers(file))
+            return list(answers_of(sock))
 
 
 class _Stream:
@@ -103,6 +102,12 @@ def connected(origin: str) -> socket.socket:
     address = urlsplit(origin)
     assert address.hostname is not None
     return socket.create_connection((address.hostname, address.port or 80), PATIENCE_SECONDS)
+
+
+def answers_of(sock: socket.socket) -> Iterator[Answer]:
+    """Every answer until the server closes."""
+    with sock.makefile("rb") as file:
+        yield from _answers(file)
 
 
 def _answers(file: BufferedReader) -> Iterator[Answer]:
