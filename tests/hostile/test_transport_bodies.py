@@ -10,6 +10,7 @@ import pytest
 from tests.api.calls import GOOD
 from tests.hostile.corpus import untouched
 from tests.hostile.wire import Answer, Target, head, refused
+from tests.support.accounts import token
 
 pytestmark = pytest.mark.django_db
 
@@ -25,6 +26,26 @@ def post(target: Target, raw: bytes, *lines: str, kind: str = "application/json"
         answers = target.exchange(head("POST", path, *about), raw)
     assert refused(answers[0])
     return answers[0]
+
+
+def test_who_never_sends_the_body_is_refused_at_once_and_its_connection_ends(
+    target: Target,
+) -> None:
+    mine, theirs = f"{target.orders}/stocks", "/api/v1/accounts/nobody/orders/stocks"
+    powerless = f"Authorization: Bearer {token([target.account], permissions=())}"
+    about = ("Content-Type: application/json", "Content-Length: 1000")
+
+    refusals = {
+        401: head("POST", mine, *about),
+        404: head("POST", theirs, target.bearer, *about),
+        403: head("POST", mine, powerless, *about),
+        413: head("POST", mine, target.bearer, about[0], "Content-Length: 65537"),
+        415: head("POST", mine, target.bearer, "Content-Length: 1000"),
+    }
+
+    for status, raw in refusals.items():
+        # Read until the server closes: no byte of the body is waited for.
+        assert [each.status for each in target.exchange(raw, goodbye=False)] == [status]
 
 
 CHARSETS = ["utf-7", "nope", "utf-16", "utf-32", "latin-1", "iso-2022-jp", "cp037", "idna", "rot13",
