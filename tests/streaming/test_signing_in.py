@@ -66,6 +66,7 @@ def test_an_odd_authorization_header_is_refused(client: Connect, header: str) ->
 def test_a_token_in_the_url_is_not_looked_at_nor_logged(
     stream: StreamProcess, token: Token
 ) -> None:
+    """H038."""
     secret = token("A")
     url = f"ws://127.0.0.1:{stream.port}/ws/v1/stream?token={secret}&access_token={secret}"
 
