@@ -16,6 +16,7 @@ import structlog
 from django.db import DatabaseError
 
 from accounts import presence, standings, vault
+from accounts.apps import SERVING
 from accounts.models import Account, Credential
 from accounts.standings import Standing
 from accounts.timekeeping import get_timekeeping
@@ -53,6 +54,9 @@ _DATA_RANK = {
     Account.Type.BACKUP.value: 2,
 }
 
+# Calls at one time that each process may make however many there are: it must be able to work.
+FEWEST_CALLS = 8
+
 # One of the account's slots stays for cancels where orders are sent.
 SPARE_SLOTS = 1
 
@@ -62,6 +66,8 @@ class PooledAccount:
     """One account of this process: what the roster says, and its warm clients.
 
     closing: it left the roster; its open orders are followed to their end, nothing new is sent.
+    priority: `high`, `normal` or `low`: whose orders the desk takes first (trading/turns.py), and
+    whose requests are shed last.
     """
 
     account_id: str
@@ -324,6 +330,15 @@ class Pool:
             if guard.data_budget is not None:
                 guard.data_budget.resize(DATA_PER_MINUTE[plan] / self._readers)
 
+    def _share_connections(self) -> None:
+        """Take our part of the connections of all processes, which each account's socket is of.
+
+        The rest is divided by the processes that are alive (requirements.md, R5).
+        """
+        calls = self._config.connections_in_all - len(self._accounts)
+        share = calls // max(1, presence.count_alive(sorted(SERVING)))
+        self._bulkhead.resize(max(FEWEST_CALLS, share))
+
     # The pool row
 
     def write_row(self) -> None:
@@ -339,6 +354,7 @@ class Pool:
         for part in self._parts.values():
             snapshot.update(part())
         presence.write_row(self._started_at, snapshot, name=self.name, role=self._config.role)
+        self._share_connections()
         if self._only_reads:
             self._share_reads()
 

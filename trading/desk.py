@@ -6,7 +6,6 @@ one loop that finds work, senders that do it, drains that write stream messages,
 and comparisons. Each of them can be lost: the rows are the truth, and the next desk reads them.
 """
 
-import queue
 import threading
 import uuid
 from collections.abc import Callable
@@ -33,6 +32,7 @@ from trading.keys import Keys
 from trading.pressure import Pressures
 from trading.resolver import Due, Resolver
 from trading.sender import Sender
+from trading.turns import FIRST, Turns
 
 logger = structlog.get_logger("app")
 
@@ -50,8 +50,6 @@ LOOKS_A_RENEWAL = 4
 DRAIN_WORKERS = 16
 # Orders read for one hint: more than an account may have under way.
 WOKEN_ROWS = 8
-
-Job = Callable[[], None]
 
 
 def _may_wait(row: Row) -> bool:
@@ -78,7 +76,7 @@ class Desk:
         self.keys = Keys(owner=self.owner, timers=config.timers, pool=pool)
         self._pressures = Pressures(self.owner)
         self._senders_wanted = config.desk_senders
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs = Turns()
         self._cancels: dict[UUID, float] = {}
         # A worker does the look-ups; what it leaves undone is done here.
         self._resolver = Resolver(
@@ -140,8 +138,7 @@ class Desk:
         """Finish what is being sent; meanwhile the leases hold, and what is idle is given away."""
         until = clock.monotonic() + DRAIN_SECONDS
         self._hand_over()
-        for _ in self._threads:
-            self._jobs.put(None)
+        self._jobs.close()
         for thread in self._threads:
             while thread.is_alive() and clock.monotonic() < until:
                 thread.join(self._timers.lease_renew / LOOKS_A_RENEWAL)
@@ -333,14 +330,18 @@ class Desk:
                 self._plan_cancel(row)
 
     def _send_soon(self, account_id: str) -> None:
-        self._jobs.put(lambda: self.send_next(account_id))
+        self._jobs.put(lambda: self.send_next(account_id), self._priority(account_id))
+
+    def _priority(self, account_id: str) -> str:
+        account = self._pool.get(account_id)
+        return account.priority if account else "low"
 
     def _plan_cancel(self, row: Row) -> None:
         now = clock.monotonic()
         if now >= self._cancels.get(row["id"], 0.0):
             self._cancels[row["id"]] = now + self._timers.reconcile
             self.books.add_cancel(row)
-            self._jobs.put(lambda: self.cancel_next(row["account_id"]))
+            self._jobs.put(lambda: self.cancel_next(row["account_id"]), FIRST)
 
     # The senders
 
@@ -391,7 +392,7 @@ class Desk:
             self.cancel(row)
         finally:
             if self.books.cancel_landed(account_id):
-                self._jobs.put(lambda: self.cancel_next(account_id))
+                self._jobs.put(lambda: self.cancel_next(account_id), FIRST)
 
     def cancel(self, row: Row) -> None:
         """Ask the broker to cancel one order; where it may not be asked now, the wish is kept."""
@@ -506,7 +507,8 @@ class Desk:
             failpoints.reach("wake-received")
             # A sender takes it at once: the loop may be busy with its leases.
             account_id, order_id = hint["account_id"], UUID(hint["order_id"])
-            self._jobs.put(lambda: self.take_woken(account_id, order_id))
+            woken = self._priority(account_id)
+            self._jobs.put(lambda: self.take_woken(account_id, order_id), woken)
 
     def _on_message(self, account_id: str, raw: bytes, received_at: float) -> None:
         try:

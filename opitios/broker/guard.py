@@ -61,6 +61,12 @@ class Bulkhead:
             self.busy -= 1
             self._changed.notify()
 
+    def resize(self, slots: int) -> None:
+        """Allow so many from now on; what is under way ends as it ends."""
+        with self._changed:
+            self.slots = slots
+            self._changed.notify_all()
+
 
 class _Admitted(threading.local):
     """The order this thread has been let in with, until its call is made."""

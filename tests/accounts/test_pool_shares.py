@@ -10,7 +10,7 @@ from accounts.models import Account, ProcessRow, RosterVersion
 from accounts.pool import Pool
 from opitios.broker.budget import Lane
 from opitios.core import clock
-from opitios.core.config import get_config
+from opitios.core.config import Config, get_config
 from tests.support.accounts import open_account
 
 pytestmark = pytest.mark.django_db
@@ -18,10 +18,10 @@ pytestmark = pytest.mark.django_db
 READERS = ("web", "market", "worker")
 
 
-def pool_of(role: str) -> Pool:
+def pool_of(role: str, config: Config | None = None) -> Pool:
     """The accounts of a process of this role, under a name of its own."""
-    config = get_config().model_copy(update={"role": role, "process": f"shares-{uuid4().hex[:8]}"})
-    pool = Pool(config)
+    named = {"role": role, "process": f"shares-{uuid4().hex[:8]}"}
+    pool = Pool((config or get_config()).model_copy(update=named))
     pool.refresh()
     return pool
 
@@ -91,3 +91,31 @@ def test_a_changed_account_keeps_its_guard(account_id: str) -> None:
 
     assert pool.get(account_id).priority == "high"  # type: ignore[union-attr] # it is there
     assert guard_of(pool, account_id) is guard
+
+
+def test_all_processes_together_keep_within_the_connections_in_all(account_id: str) -> None:
+    ProcessRow.objects.filter(role="desk").delete()
+    config = get_config().model_copy(update={"connections_in_all": 1000})
+    first, second = pool_of("web", config), pool_of("desk", config)
+    first.write_row()
+    alone = first._bulkhead.slots
+    second.write_row()
+    first.write_row()
+
+    serving = ("web", "market", "worker", "desk")
+    since = clock.now() - timedelta(seconds=15)
+    alive = ProcessRow.objects.filter(role__in=serving, seen_at__gt=since).count()
+    sockets = len(list(first.all()))
+    shares = [pool._bulkhead.slots for pool in (first, second)]
+    assert shares == [(1000 - sockets) // alive] * 2
+    assert shares[0] < alone
+    assert alive * shares[0] + sockets <= 1000
+
+
+def test_a_process_can_work_however_many_there_are(account_id: str) -> None:
+    config = get_config().model_copy(update={"connections_in_all": 1})
+    pool = pool_of("web", config)
+
+    pool.write_row()
+
+    assert pool._bulkhead.slots == 8
