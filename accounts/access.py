@@ -29,6 +29,7 @@ __all__ = [
     "TokenAuthentication",
     "TokenView",
     "authorize",
+    "is_low_priority",
     "principal_of",
     "require_permission",
 ]
@@ -111,7 +112,8 @@ def require_permission(principal: Principal, permission: Permission) -> None:
 _LANES = {"GET": Lane.READ, "HEAD": Lane.READ, "DELETE": Lane.CANCEL}
 
 
-def _is_low_priority(account_id: str | None) -> bool:
+def is_low_priority(account_id: str | None) -> bool:
+    """Say whether an account gives way to the others where there is too much to do."""
     account = None if account_id is None else get_pool().get(account_id)
     return account is not None and account.priority == Account.Priority.LOW
 
@@ -142,7 +144,7 @@ class TokenView(ApiView):
         asker = self.asker(request, principal)
         waited = seconds_waited(request.META.get("HTTP_X_REQUEST_START"))
         admission = get_admission()
-        shed = admission.shed(asker, waited=waited, low_priority=_is_low_priority(asker.account_id))
+        shed = admission.shed(asker, waited=waited, low_priority=is_low_priority(asker.account_id))
         if shed is not None:
             raise shed
         allowance = admission.admit(asker)

@@ -331,6 +331,8 @@ class AccountState(models.Model):
     waiting = models.PositiveIntegerField(default=0)
     # Orders that may go at once; null: plenty.
     submits_left = models.PositiveIntegerField(null=True)
+    # The share of its deadline an order has waited that could have gone; null: none to speak of.
+    overdue = models.FloatField(null=True)
     # When one of these, or the state, changed: the other processes read what is newer.
     told_at = models.DateTimeField(db_default=Now())
 

@@ -17,7 +17,8 @@ OVERLAP = timedelta(seconds=5)
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 _CHANGED = """
-SELECT s.account_id, s.state, s.breaker, s.rests_until, s.waiting, s.submits_left, s.told_at,
+SELECT s.account_id, s.state, s.breaker, s.rests_until, s.waiting, s.submits_left,
+    s.overdue, s.told_at,
     a.suspended_at IS NOT NULL AS is_suspended
 FROM accounts_accountstate s JOIN accounts_account a USING (account_id)
 WHERE s.told_at > %s ORDER BY s.told_at
@@ -26,9 +27,10 @@ WHERE s.told_at > %s ORDER BY s.told_at
 # Only the owner tells: a desk that woke from a freeze has nothing to say any more.
 _TELL = """
 UPDATE accounts_accountstate s SET breaker = t.breaker, rests_until = t.rests_until,
-    waiting = t.waiting, submits_left = t.submits_left, told_at = clock_timestamp()
+    waiting = t.waiting, submits_left = t.submits_left, overdue = t.overdue,
+    told_at = clock_timestamp()
 FROM jsonb_to_recordset(%s::jsonb) AS t(account_id text, breaker text, rests_until timestamptz,
-    waiting integer, submits_left integer)
+    waiting integer, submits_left integer, overdue real)
 WHERE s.account_id = t.account_id AND EXISTS (SELECT 1 FROM accounts_lease l
     WHERE l.account_id = s.account_id AND l.owner = %s AND l.expires_at > clock_timestamp())
 """
@@ -47,7 +49,8 @@ class Pressure:
     """What the desk knows of one account's orders.
 
     rests_until: nothing goes before, whatever the budget has left. submits_left: orders that may go
-    at once, None for plenty. waiting: orders queued.
+    at once, None for plenty. waiting: orders queued. overdue: the share of its deadline that one of
+    them has waited though nothing of the account's held it back; None where that is no matter.
     """
 
     account_id: str
@@ -55,6 +58,7 @@ class Pressure:
     rests_until: datetime | None = None
     waiting: int = 0
     submits_left: int | None = None
+    overdue: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import lru_cache
 
+from accounts.access import is_low_priority
 from accounts.models import AccountState
 from accounts.pool import get_pool
 from accounts.standings import Pressure, Standing
 from opitios.broker.budget import CANCEL_RESERVE, MINUTE
+from opitios.core.admission import overloaded
 from opitios.core.config import get_config
 from opitios.core.errors import Problem, Reason
 
@@ -25,12 +27,23 @@ TOLD_WITHIN = 2.0
 BREAKER_RETRY = 5.0
 QUARANTINE_RETRY = 30.0
 
+# design.md §6: where an order that could go has waited so much of its deadline, no new one is
+# taken; accounts of low priority give way at half of that.
+SHED_AT = 0.25
+
 
 class Admission:
     """The admission of one process. Safe to use from any thread."""
 
-    def __init__(self, *, standing_of: Callable[[str], Standing | None], per_minute: float) -> None:
+    def __init__(
+        self,
+        *,
+        standing_of: Callable[[str], Standing | None],
+        per_minute: float,
+        is_low_priority: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self._standing_of = standing_of
+        self._is_low_priority = is_low_priority
         self._per_minute = per_minute
         # By account: how many were stored in each tenth of a second.
         self._accepted: defaultdict[str, deque[list[int]]] = defaultdict(deque)
@@ -47,11 +60,22 @@ class Admission:
             return quarantined(account_id)
         if standing.pressure.breaker == AccountState.Breaker.OPEN:
             return _broker_away(standing.pressure, now)
+        return self._queue_refusal(account_id, standing, not_after, now)
+
+    def _queue_refusal(
+        self, account_id: str, standing: Standing, not_after: datetime, now: datetime
+    ) -> Problem | None:
+        overdue = standing.pressure.overdue
+        if overdue is not None and overdue >= self._bears(account_id):
+            return overloaded("Orders wait too long for a sender; nothing was stored.", account_id)
         ahead = standing.pressure.waiting + self._accepted_since(account_id, standing.told_at, now)
         wait = expected_wait(standing.pressure, ahead, self._per_minute, now)
         if now + timedelta(seconds=wait) <= not_after:
             return None
         return _would_lapse(account_id, wait, (not_after - now).total_seconds())
+
+    def _bears(self, account_id: str) -> float:
+        return SHED_AT / 2 if self._is_low_priority(account_id) else SHED_AT
 
     def key_refusal(self, account_id: str) -> Problem | None:
         """Why the broker cannot be asked anything about the account; None if it can."""
@@ -142,4 +166,5 @@ def get_admission() -> Admission:
     return Admission(
         standing_of=lambda account_id: get_pool().standing(account_id),
         per_minute=get_config().desk_calls_per_minute,
+        is_low_priority=is_low_priority,
     )

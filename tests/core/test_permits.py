@@ -1,7 +1,7 @@
 """Permits are counted once for all processes while Redis answers, and by each while it does not.
 
 Several `Permits` on one Redis are what several processes are; whole processes are tried in
-tests/matrix/test_limits_without_redis.py.
+tests/api/test_limits_without_redis.py.
 """
 
 import os

@@ -1,6 +1,6 @@
 """Redis is stopped, emptied, or a black hole: orders flow all the same (C18 to C20, G17).
 
-The limiter's half of C18 and the sockets' halves of C18 and C19 belong to later work.
+The limiter's half is in tests/api/test_limits_without_redis.py; the sockets' belong to later work.
 """
 
 from collections.abc import Callable, Iterator

@@ -121,3 +121,24 @@ def test_a_wait_is_the_rest_and_a_share_of_a_minute_for_each_order_too_many() ->
 
     assert expected_wait(pressure, 0, 60, NOON) == 5
     assert expected_wait(pressure, 3, 60, NOON) == 7
+
+
+@pytest.mark.parametrize(
+    ("overdue", "low_priority", "refused"),
+    [(None, False, False), (0.24, False, False), (0.25, False, True), (3.0, False, True),
+     (0.12, True, False), (0.125, True, True)],
+)  # fmt: skip
+def test_g20_where_an_order_waits_too_long_for_a_sender_no_new_one_is_taken(
+    overdue: float | None, low_priority: bool, refused: bool
+) -> None:
+    standing = told(waiting=3, overdue=overdue)
+    admission = Admission(
+        standing_of=lambda _: standing, per_minute=140, is_low_priority=lambda _: low_priority
+    )
+
+    found = admission.refusal("a", after(60), NOON)
+
+    assert (found is not None) is refused
+    if found is not None:
+        assert (found.reason, found.status) == (Reason.OVERLOADED, 503)
+        assert (found.account_id, found.retry_after_seconds) == ("a", 1)

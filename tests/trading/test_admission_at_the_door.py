@@ -167,3 +167,18 @@ def test_only_the_owner_of_an_account_tells(account: str) -> None:
     get_pool().refresh_standings()
 
     assert place(account).replayed is False
+
+
+def test_g16_g20_an_account_whose_orders_wait_too_long_takes_cancels_and_no_orders(
+    account: str,
+) -> None:
+    get_pool().refresh()
+    waits = place(account)
+    tell(account, waiting=1, overdue=0.5)
+
+    problem = refused(account)
+    canceled = orders.cancel_order(row_of(waits), asked())
+
+    assert (problem.reason, problem.status) == (Reason.OVERLOADED, 503)
+    assert canceled.never_sent
+    assert kinds(account) == ["order.queued", "order.canceled"]

@@ -1,0 +1,86 @@
+"""A desk that does not get round to orders says so; those on a budget are not told of."""
+
+from datetime import timedelta
+
+import pytest
+
+from accounts import standings
+from accounts.pool import PooledAccount, get_pool
+from opitios.broker.budget import Lane
+from opitios.core import clock, database
+from tests.support.accounts import lease
+from tests.support.orders import place
+from trading.pressure import NONE_WAITS, Pressures, Waiting, pressure_on
+
+pytestmark = pytest.mark.django_db
+
+OWNER = "desk-1/overdue"
+
+
+@pytest.fixture
+def owned(account: str) -> PooledAccount:
+    get_pool().refresh()
+    lease(account, OWNER)
+    found = get_pool().get(account)
+    assert found is not None
+    return found
+
+
+def age(account_id: str, *, seconds: float, lives: float) -> None:
+    """Let the account's orders have come so long ago, for a deadline of so many seconds."""
+    came = clock.now() - timedelta(seconds=seconds)
+    database.rows(
+        "UPDATE trading_order SET created_at = %s, not_after = %s WHERE account_id = %s",
+        (came, came + timedelta(seconds=lives), account_id),
+    )
+
+
+def overdue(account_id: str) -> float | None:
+    """What every process knows of the account."""
+    return standings.of([account_id])[account_id].overdue
+
+
+def test_g20_a_desk_tells_how_much_of_its_deadline_the_oldest_has_waited(
+    owned: PooledAccount,
+) -> None:
+    pressures = Pressures(OWNER)
+    place(owned.account_id)
+    place(owned.account_id)
+    pressures.tell([owned])
+    assert overdue(owned.account_id) is None
+
+    age(owned.account_id, seconds=30, lives=100)
+    pressures.tell([owned])
+    assert overdue(owned.account_id) == pytest.approx(0.3, abs=0.05)
+
+    database.rows(
+        "UPDATE trading_order SET status = 'new' WHERE account_id = %s", (owned.account_id,)
+    )
+    pressures.tell([owned])
+    assert overdue(owned.account_id) is None
+
+
+def test_an_order_that_has_a_moment_to_live_is_not_overdue_in_half_of_it(
+    owned: PooledAccount,
+) -> None:
+    place(owned.account_id)
+    age(owned.account_id, seconds=0.3, lives=0.6)
+
+    Pressures(OWNER).tell([owned])
+
+    assert overdue(owned.account_id) is None
+
+
+def test_orders_that_wait_for_the_account_s_own_budget_are_not_overdue(
+    owned: PooledAccount,
+) -> None:
+    now, budget = clock.monotonic(), owned.guard.budget
+    late = Waiting(5, 0.9)
+    assert budget is not None
+    assert pressure_on(owned, late, now, clock.now()).overdue == 0.9
+
+    while budget.submits_left(now) > 3:
+        budget.take(Lane.SUBMIT, now)
+
+    assert pressure_on(owned, late, now, clock.now()).overdue is None
+    assert pressure_on(owned, NONE_WAITS, now, clock.now()).overdue is None
