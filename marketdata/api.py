@@ -19,7 +19,6 @@ from opitios.core.http import answer, answer_bytes, bad_parameter, query_of
 class MarketDataView(TokenView):
     """What every view here needs: the permission."""
 
-    endpoint = "quotes"
     permission = Permission.MARKET_DATA
 
 

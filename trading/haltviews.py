@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -13,6 +13,7 @@ from accounts.access import Permission, Principal, TokenView, authorize, princip
 from accounts.claims import ACCOUNT_ID
 from accounts.models import Halt
 from accounts.paging import limit_of, one_of, paged
+from opitios.core.admission import Lane
 from opitios.core.errors import FieldError, Problem, Reason
 from opitios.core.http import answer, bad_parameter, query_of, read_body
 from trading import halts, schema
@@ -32,7 +33,9 @@ _EITHER = (Permission.TRADE, Permission.OPERATOR)
 
 
 class _HaltView(TokenView):
-    """For who may trade or operate."""
+    """For who may trade or operate; nothing but halts uses up its allowance."""
+
+    lanes: ClassVar[Mapping[str, Lane]] = {"POST": Lane.CONTROL, "DELETE": Lane.CONTROL}
 
     def check_access(self, request: Request, principal: Principal) -> None:
         """Judge that the token has either permission. Raises Problem 403."""

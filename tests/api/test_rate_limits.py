@@ -146,6 +146,18 @@ def test_g16_cancels_have_an_allowance_that_nothing_else_uses(api: Api, limit: L
     assert caller.call("DELETE", caller.orders).status_code == 207
 
 
+def test_g16_halts_have_an_allowance_that_nothing_else_uses(api: Api, limit: Limit) -> None:
+    limit(account_per_second=1, subject_per_minute=1, controls_per_second=50)
+    caller = named("r23-halts", api.account)
+    assert statuses(caller.get, 2) == [200, 429]
+
+    halt = {"scope": "account", "account_id": api.account, "reason": "test"}
+    set_one = caller.call("POST", "/api/v1/halts", halt)
+    lifted = caller.call("DELETE", f"/api/v1/halts/{read(set_one)['id']}")
+
+    assert (set_one.status_code, lifted.status_code) == (201, 200)
+
+
 def test_refusals_come_in_order_and_a_stranger_uses_up_nobody_s_permits(
     api: Api, limit: Limit
 ) -> None:
