@@ -11,6 +11,7 @@ from benchmarks import (
     bulkhead,
     desk_throughput,
     fleet_cost,
+    fleet_import,
     fleet_warm,
     order_accepted,
     order_stages,
@@ -29,6 +30,7 @@ BENCHES: Mapping[str, Callable[[Bench], list[Row]]] = {
     "desk_throughput": desk_throughput.run,
     "bulkhead": bulkhead.run,
     "fleet_warm": fleet_warm.run,
+    "fleet_import": fleet_import.run,
     "fleet_cost": fleet_cost.run,
 }
 

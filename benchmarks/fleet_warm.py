@@ -2,8 +2,7 @@
 
 Each side is a process of its own that makes its clients (trading, stock and option data) and reads
 every account once at the sandbox, with as many threads. What one account costs is taken off: the
-program itself and its first connection. Ours also opens the sealed keys. The import of the 1000
-accounts is timed on the way.
+program itself and its first connection. Ours also opens the sealed keys.
 
 Run by the bench as `python -m benchmarks.fleet_warm`, told by its environment.
 """
@@ -42,14 +41,13 @@ def run(bench: Bench) -> list[Row]:
         raise BenchError("the sandbox does not listen")
     bench.import_fleet(1)
     one = {side: _measure(bench, side, 1) for side in ("ours", "stock")}
-    seconds = bench.import_fleet(ACCOUNTS)
+    bench.import_fleet(ACCOUNTS)
     many = {side: _measure(bench, side, ACCOUNTS) for side in ("ours", "stock")}
     above = {
         side: {what: many[side][what] - one[side][what] for what in ("seconds", "mib")}
         for side in many
     }
     return [
-        Row(name="import_accounts", value=round(ACCOUNTS / seconds, 1), unit="accounts/s"),
         bounded(
             name="warm_1000_seconds",
             unit="s",
