@@ -37,15 +37,14 @@ class Sandbox:
         self.app = self._build(limits)
 
     def _build(self, limits: RateLimits) -> web.Application:
-        app = web.Application(middlewares=[Gate(self.venue, self.faults, limits).admit])
+        gate = Gate(self.venue, self.faults, limits)
+        app = web.Application(middlewares=[gate.admit])
         app.add_routes(TradingApi(self.venue).routes())
         app.add_routes(AccountApi(self.venue).routes())
         app.add_routes(ContractsApi(self.venue).routes())
         app.add_routes(DataApi(self.venue).routes())
         app.add_routes(OptionDataApi(self.venue).routes())
-        app.add_routes(
-            Control(self.venue, Hubs(self.hub, self.data_hub), self.faults, limits).routes()
-        )
+        app.add_routes(Control(self.venue, Hubs(self.hub, self.data_hub), gate).routes())
         app.add_routes([web.get(STREAM_PATH, self.hub.serve), *self.data_hub.routes()])
         app.on_shutdown.append(self._let_go)
         return app

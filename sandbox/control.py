@@ -8,10 +8,10 @@ from aiohttp import web
 
 from sandbox.answers import json_answer
 from sandbox.data_streams import DataHub
-from sandbox.faults import SOCKET_FAULTS, FaultOrder, Faults
+from sandbox.faults import SOCKET_FAULTS, FaultOrder
+from sandbox.gate import Gate
 from sandbox.instants import rfc3339
 from sandbox.ledger import Entry
-from sandbox.limits import RateLimits
 from sandbox.refusals import RefusedError
 from sandbox.streams import Hub
 from sandbox.switches import AccountSwitch, FeedSwitch, LimitsSwitch, read_switch
@@ -32,11 +32,10 @@ class Hubs(NamedTuple):
 class Control:
     """The handlers."""
 
-    def __init__(self, venue: Venue, hubs: Hubs, faults: Faults, limits: RateLimits) -> None:
+    def __init__(self, venue: Venue, hubs: Hubs, gate: Gate) -> None:
         self._venue = venue
+        self._faults, self._limits, self._calls = gate.faults, gate.limits, gate.calls
         self._hub, self._data_hub = hubs
-        self._faults = faults
-        self._limits = limits
 
     def routes(self) -> list[web.RouteDef]:
         """Every route of the sandbox itself."""
@@ -44,6 +43,7 @@ class Control:
             web.get("/sandbox/health", self.health),
             web.get("/sandbox/ledger", self.ledger),
             web.get("/sandbox/ledger/summary", self.summary),
+            web.get("/sandbox/calls", self.calls),
             web.post("/sandbox/limits", self.turn_limits),
             web.post("/sandbox/feed", self.turn_feed),
             web.get("/sandbox/faults", self.list_faults),
@@ -94,6 +94,13 @@ class Control:
                 "open_orders": len(exchange.open_orders()),
             }
         )
+
+    async def calls(self, _: web.Request) -> web.Response:
+        """GET /sandbox/calls: calls let in since the start, reads too, by account and route."""
+        told: dict[str, dict[str, int]] = {}
+        for (account, route), count in self._calls.items():
+            told.setdefault(account, {})[route] = count
+        return json_answer({"calls": told})
 
     async def turn(self, request: web.Request) -> web.Response:
         """POST /sandbox/market, fills, prices: turn a switch."""

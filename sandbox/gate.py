@@ -1,6 +1,7 @@
 """The front door of every request: key, limit, fault, request id, error body."""
 
 import re
+from collections import Counter
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -56,8 +57,10 @@ class Gate:
 
     def __init__(self, venue: Venue, faults: Faults, limits: RateLimits) -> None:
         self._venue = venue
-        self._faults = faults
-        self._limits = limits
+        self.faults = faults
+        self.limits = limits
+        # Calls let in, by account and route: what readers make of their keys' budgets.
+        self.calls: Counter[tuple[str, str]] = Counter()
 
     @web.middleware
     async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -75,9 +78,9 @@ class Gate:
 
     async def _admit_socket(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """A handshake carries no key, so only faults for all accounts can meet it."""
-        fault = self._faults.take(None, _route(request))
+        fault = self.faults.take(None, _route(request))
         if fault is not None:
-            answer = await self._faults.strike(fault, request, is_data=False)
+            answer = await self.faults.strike(fault, request, is_data=False)
             if answer is not None:
                 return answer
         return await handler(request)
@@ -85,7 +88,7 @@ class Gate:
     async def _admit_call(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         headers = request.headers
         account = account_of(headers.get("APCA-API-KEY-ID"), headers.get("APCA-API-SECRET-KEY"))
-        fault = self._faults.take(account, _route(request))
+        fault = self.faults.take(account, _route(request))
         visit = Visit(
             request_id=uuid4().hex,
             account=account,
@@ -111,9 +114,10 @@ class Gate:
         """Count the request, handle it, and strike afterwards if a fault says so."""
         self._venue.account(account)
         api = "data" if call.is_data else "trading"
-        allowance = self._limits.count(account, api, self._venue.clock.now())
+        allowance = self.limits.count(account, api, self._venue.clock.now())
         if allowance.is_exceeded:
             return self._slow_down(call, allowance)
+        self.calls[account, _route(call.request)] += 1
         call.request[ACCOUNT] = account
         call.request[VISIT] = call.visit
         answer = await _handle(call)
@@ -126,14 +130,14 @@ class Gate:
         """Strike instead of handling. Who is left waiting must find it in the ledger already."""
         if call.is_changing and fault.order.fault != "delay":
             self._venue.note_unheard(call.visit, fault.answered_status)
-        return await self._faults.strike(fault, call.request, is_data=call.is_data)
+        return await self.faults.strike(fault, call.request, is_data=call.is_data)
 
     async def _strike_after(
         self, fault: Fault, call: _Call, answer: web.StreamResponse
     ) -> web.StreamResponse:
         if fault.order.fault == "wrong_id" and isinstance(answer, web.Response):
             return spoil_ids(answer)
-        struck = await self._faults.strike(fault, call.request, is_data=call.is_data)
+        struck = await self.faults.strike(fault, call.request, is_data=call.is_data)
         return answer if struck is None else struck
 
     def _turn_away(self, call: _Call) -> web.Response:
@@ -168,7 +172,8 @@ async def _handle(call: _Call) -> web.StreamResponse:
 def _route(request: web.Request) -> str:
     """The request's route as faults name it, e.g. `DELETE /v2/orders/{order_id}`."""
     resource = request.match_info.route.resource
-    return f"{request.method} {resource.canonical if resource else request.path}"
+    template = resource.canonical if resource else request.path
+    return f"{request.method} {template.replace('{what}', request.match_info.get('what', ''))}"
 
 
 def _routing_error(error: web.HTTPException) -> web.Response:

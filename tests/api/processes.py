@@ -22,13 +22,14 @@ DESK = ("manage.py", "desk")
 
 
 @contextmanager
-def web(folder: Path, **settings: str) -> Iterator[str]:
+def web(folder: Path, name: str = "web-journey", **settings: str) -> Iterator[str]:
     """A granian that serves the API, with these settings over the session's; its origin."""
     # granian shares a port with whoever has it: two workers of a test run must not choose alike.
     port = ports.choose(None, key=f"a9{os.getpid():x}")
     origin = f"http://127.0.0.1:{port}"
     command = web_command(port, workers=1, threads=WEB_THREADS)
-    with _process(command, "web", folder, OPITIOS_WEB_THREADS=str(WEB_THREADS), **settings):
+    told = {"OPITIOS_PROCESS": name, "OPITIOS_WEB_THREADS": str(WEB_THREADS), **settings}
+    with _process(command, "web", folder, **told):
         until(lambda: _is_ready(origin), seconds=START_SECONDS)
         yield origin
 

@@ -23,9 +23,10 @@ NOWHERE = "http://127.0.0.1:9"
 TRADER = ("account_read", "trade")
 
 
-def open_accounts(count: int, *, url: str = NOWHERE) -> list[str]:
+def open_accounts(count: int, *, url: str = NOWHERE, account_type: str = "trading") -> list[str]:
     """Import so many sandbox accounts under ids nobody has, leaving all others alone."""
-    added = tuple(_described(f"t-{uuid4().hex[:12]}", url) for _ in range(count))
+    ids = [f"t-{uuid4().hex[:12]}" for _ in range(count)]
+    added = tuple(_described(each, url, account_type) for each in ids)
     asked = importing.Import(journal.system("test"), "accounts of a test")
     with transaction.atomic():
         importing.apply(Diff(added, (), (), ()), asked, lambda _done: None)
@@ -37,10 +38,10 @@ def open_account(*, url: str = NOWHERE) -> str:
     return open_accounts(1, url=url)[0]
 
 
-def _described(account_id: str, url: str) -> RosterAccount:
+def _described(account_id: str, url: str, account_type: str) -> RosterAccount:
     return RosterAccount(
         account_id=account_id,
-        account_type="trading",
+        account_type=account_type,
         environment="sandbox",
         url=url,
         priority="normal",
