@@ -15,6 +15,7 @@ from benchmarks import (
     fleet_warm,
     order_accepted,
     order_stages,
+    quote_cached,
     upstream_call,
 )
 from benchmarks.bench import Bench, BenchError, Effort, prepared
@@ -25,6 +26,7 @@ from opitios.core.embedded.supervisor import StopAskedError
 
 BENCHES: Mapping[str, Callable[[Bench], list[Row]]] = {
     "order_accepted": order_accepted.run,
+    "quote_cached": quote_cached.run,
     "upstream_call_cpu": upstream_call.measure,
     "order_stages": order_stages.run,
     "desk_throughput": desk_throughput.run,

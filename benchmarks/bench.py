@@ -88,7 +88,8 @@ class Bench:
         owner = {"DATABASE_OWNER_URL": stack.database_urls()[1]}
         self._run(stack.command("migrate", "migrate", "--no-input", **owner))
         self._run(stack.command("accounts", "import_accounts", stack.write_accounts()))
-        allow = ("--all", "--permissions", "account_read,trade,monitor", "--sub", "bench")
+        everything = "market_data,account_read,trade,monitor"
+        allow = ("--all", "--permissions", everything, "--sub", "bench")
         self.token = self._run(stack.command("mint_token", "mint_token", *allow)).strip()
 
     def start_web(self) -> None:
@@ -174,7 +175,13 @@ class Bench:
 
     def _program(self, name: str) -> Program:
         found = next(program for program in self.stack.gateway() if program.name == name)
-        environment = {**found.environment, "OPITIOS_DESK_CALLS_PER_MINUTE": ROOMY}
+        # Limits are counted, and never reached.
+        environment = {
+            **found.environment,
+            "OPITIOS_DESK_CALLS_PER_MINUTE": ROOMY,
+            "OPITIOS_LIMITS__REQUESTS_PER_SECOND": ROOMY,
+            "OPITIOS_LIMITS__ACCOUNT_PER_SECOND": ROOMY,
+        }
         return replace(found, folder=ROOT, environment=environment)
 
     def _run(self, program: Program) -> str:

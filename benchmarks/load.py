@@ -1,7 +1,7 @@
-"""Load on the endpoint that takes orders: keep-alive clients in one process of their own.
+"""Load on one endpoint, orders or a read: keep-alive clients in one process of their own.
 
-Each client sends its next order when the answer to the last one is whole. Nothing is parsed beyond
-status and length, so that one core of clients is never what is measured.
+Each client sends its next request when the answer to the last one is whole. Nothing is parsed
+beyond status and length, so that one core of clients is never what is measured.
 Run by the bench as `python -m benchmarks.load`, told by its environment.
 """
 
@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import count, cycle
+from itertools import count, cycle, repeat
 from urllib.parse import urlsplit
 
 import uvloop
@@ -29,29 +29,30 @@ _END = b"\r\n\r\n"
 
 @dataclass(slots=True)
 class Tally:
-    """What the clients did in the measured time. `odd` are answers that are no 202."""
+    """What the clients did in the measured time. `odd` are answers without the `good` status."""
 
     until: float
+    good: bytes
     accepted: int = 0
     odd: list[str] = field(default_factory=list)
     seconds_each: list[float] = field(default_factory=list)
 
 
 class Client(asyncio.Protocol):
-    """One connection with one order under way."""
+    """One connection with one request under way."""
 
-    def __init__(self, orders: Iterator[bytes], tally: Tally) -> None:
-        self._orders, self._tally = orders, tally
+    def __init__(self, requests: Iterator[bytes], tally: Tally) -> None:
+        self._requests, self._tally = requests, tally
         self._heard = b""
         self.done = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send the first order."""
+        """Send the first request."""
         self._transport = transport
         self._send()
 
     def data_received(self, data: bytes) -> None:
-        """Count a whole answer, and send the next order while there is time."""
+        """Count a whole answer, and send the next request while there is time."""
         self._heard += data
         head, found, body = self._heard.partition(_END)
         if not found or len(body) < content_length(head):
@@ -72,10 +73,10 @@ class Client(asyncio.Protocol):
 
     def _send(self) -> None:
         self._sent_at = time.perf_counter()
-        self._transport.write(next(self._orders))  # type: ignore[attr-defined] # a socket's
+        self._transport.write(next(self._requests))  # type: ignore[attr-defined] # a socket's
 
     def _note(self, head: bytes, body: bytes, now: float) -> None:
-        if head.startswith(b"HTTP/1.1 202"):
+        if head.startswith(b"HTTP/1.1 " + self._tally.good):
             self._tally.accepted += 1
             self._tally.seconds_each.append(now - self._sent_at)
         else:
@@ -101,27 +102,36 @@ def orders(address: str, token: str, accounts: list[str], body: bytes = BODY) ->
         yield head.encode() + body
 
 
-async def run(url: str, clients: int, seconds: float, requests: Iterator[bytes]) -> Tally:
-    """Load for so many seconds, and wait for the answers that are still out."""
+def reads(address: str, token: str, path: str) -> Iterator[bytes]:
+    """Write the same request for ever."""
+    return repeat(
+        f"GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+    )
+
+
+async def run(url: str, clients: int, tally: Tally, requests: Iterator[bytes]) -> None:
+    """Load until the tally's time is over, and wait for the answers that are still out."""
     address = urlsplit(url)
     loop = asyncio.get_running_loop()
-    tally = Tally(until=time.perf_counter() + seconds)
     host, port = str(address.hostname), int(address.port or 0)
     made = [
         await loop.create_connection(lambda: Client(requests, tally), host, port)
         for _ in range(clients)
     ]
     await asyncio.gather(*(client.done for _, client in made))
-    return tally
 
 
 def main() -> None:
     """Load as the environment says, and print one object."""
-    accounts = os.environ["BENCH_ACCOUNTS"].split(",")
     url, seconds = os.environ["BENCH_URL"], float(os.environ["BENCH_SECONDS"])
-    requests = orders(urlsplit(url).netloc, os.environ["BENCH_TOKEN"], accounts)
+    address, token = urlsplit(url).netloc, os.environ["BENCH_TOKEN"]
+    if path := os.environ.get("BENCH_PATH"):
+        requests, good = reads(address, token, path), b"200"
+    else:
+        requests, good = orders(address, token, os.environ["BENCH_ACCOUNTS"].split(",")), b"202"
     began, cpu = time.perf_counter(), time.process_time()
-    tally = uvloop.run(run(url, int(os.environ["BENCH_CLIENTS"]), seconds, requests))
+    tally = Tally(until=began + seconds, good=good)
+    uvloop.run(run(url, int(os.environ["BENCH_CLIENTS"]), tally, requests))
     took = time.perf_counter() - began
     said = {
         "per_second": tally.accepted / took,
