@@ -39,8 +39,8 @@ class BodySlots:
         self._in_all, self._of_one, self._may_wait = in_all, of_one, may_wait
         # When each of them began, by name.
         self._reading: dict[str, list[float]] = {}
-        self._waiting = 0
-        self._freed = threading.Condition()
+        self._count = self._waiting = 0
+        self._freed = threading.Condition(threading.Lock())
 
     @contextmanager
     def taken_by(self, name: str) -> Iterator[None]:
@@ -58,6 +58,7 @@ class BodySlots:
                 self._wait(until=min(came, max(others)) + SLOW_SECONDS)
             began = clock.monotonic()
             self._reading.setdefault(name, []).append(began)
+            self._count += 1
             return began
 
     def _in_the_way_of(self, name: str) -> Sequence[float]:
@@ -65,8 +66,9 @@ class BodySlots:
         own = self._reading.get(name, ())
         if len(own) >= self._of_one:
             return own
-        everybody = [began for each in self._reading.values() for began in each]
-        return everybody if len(everybody) >= self._in_all else ()
+        if self._count < self._in_all:
+            return ()
+        return [began for each in self._reading.values() for began in each]
 
     def _wait(self, *, until: float) -> None:
         left = until - clock.monotonic()
@@ -83,6 +85,7 @@ class BodySlots:
         with self._freed:
             own = self._reading[name]
             own.remove(began)
+            self._count -= 1
             if not own:
                 del self._reading[name]
             if self._waiting:
