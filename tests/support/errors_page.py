@@ -9,9 +9,9 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "errors.md"
 HEAD = """\
 # Reasons
 
-Every refusal of ours is `application/problem+json`; what cannot be read as a request at all is refused
-before, with a bare status ([deploy.md](deploy.md)). A program decides by `reason` (the last part of `type`)
-and by `retry`; `detail` and `message` are for people and may change.
+Every refusal of ours is `application/problem+json`; what cannot be read as a request at all is
+refused before, with a bare status ([deploy.md](deploy.md)). A program decides by `reason` (the last
+part of `type`) and by `retry`; `detail` and `message` are for people and may change.
 
 | `retry` | what is safe |
 |---|---|
