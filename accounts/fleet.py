@@ -12,7 +12,7 @@ from typing import Any
 from django.db.models import Case, Count, F, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
 
-from accounts.models import Account, AccountState, Credential, ProcessRow
+from accounts.models import Account, AccountState, Credential, Halt, ProcessRow
 from accounts.presence import FORGOTTEN_AFTER, GONE_AFTER
 from opitios.core import clock
 
@@ -21,9 +21,11 @@ NAMED = 50
 
 # Not a state its desk gives it: the operator lets it send nothing new (custody.py).
 SUSPENDED = "suspended"
+# Nor this: a halt stands over the whole account (trading/halts.py).
+HALTED = "halted"
 
 # From what needs nobody to what needs somebody now; the picture counts in this order.
-STATES = ("ready", "warming", SUSPENDED, "suspect", "quarantined", "disabled")
+STATES = ("ready", "warming", SUSPENDED, HALTED, "suspect", "quarantined", "disabled")
 STREAMS = ("listening", "connecting", "throttled", "lost", "unauthorized", "closed")
 BREAKERS = ("closed", "half-open", "open")
 
@@ -32,14 +34,19 @@ def seen(now: datetime) -> QuerySet[Account]:
     """Read accounts with `shown_state`, `shown_stream`, `shown_breaker`, `owner`, and their key.
 
     `owner` is the lease's holder with its fence, `shown_breaker` too is None where nobody owns the
-    account. `hint` and `key_came_at` are the newest key's.
+    account. `halted_why` is the strictest halt's reason; `hint` and `key_came_at` are the newest
+    key's.
     """
     owned = Q(lease__expires_at__gt=now)
     newest = Credential.objects.filter(account=OuterRef("pk")).order_by("-version")
+    over = Q(account_id=None) | Q(account_id=OuterRef("account_id"))
+    halts = Halt.objects.filter(over, lifted_at=None, symbol=None).order_by("mode", "set_at")
     return Account.objects.select_related("state", "lease").annotate(
+        halted_why=Subquery(halts.values("reason")[:1]),
         shown_state=Case(
             When(enabled=False, then=Value(AccountState.State.DISABLED)),
             When(suspended_at__isnull=False, then=Value(SUSPENDED)),
+            When(halted_why__isnull=False, then=Value(HALTED)),
             default=Coalesce("state__state", Value(AccountState.State.WARMING)),
         ),
         shown_stream=Case(
@@ -125,14 +132,14 @@ def picture(now: datetime) -> dict[str, Any]:
 def _cells(now: datetime) -> list[Cell]:
     columns = (
         "account_id", "shown_state", "shown_stream", "shown_breaker", "owner", "state__budget",
-        "state__checked_at", "state__state_reason", "suspended_reason",
+        "state__checked_at", "state__state_reason", "suspended_reason", "halted_why",
     )  # fmt: skip
     found = seen(now).order_by("account_id").values_list(*columns)
     return [_cell(row, now) for row in found]
 
 
 def _cell(row: tuple[Any, ...], now: datetime) -> Cell:
-    account_id, state, stream, breaker, owner, budget, checked_at, doubt, suspended = row
+    account_id, state, stream, breaker, owner, budget, checked_at, doubt, suspended, halted = row
     told = left_of(budget, now)
     return Cell(
         account_id=account_id,
@@ -142,7 +149,7 @@ def _cell(row: tuple[Any, ...], now: datetime) -> Cell:
         desk=desk_of(owner),
         left=None if told is None else round(100 * told[0] / max(1, told[1])),
         checked=None if checked_at is None else _seconds(checked_at, now),
-        why=suspended or doubt,
+        why=suspended or halted or doubt,
     )
 
 

@@ -15,8 +15,8 @@ from opitios.core import clock
 REFRESH_SECONDS = 5
 
 # Each word's tone, and the letter that says the same in a cell: colour never stands alone.
-# What is as it should be has none; suspended, being held, differs from suspect.
-_MARKS = {"ready": "", "suspended": "H"}
+# What is as it should be has none; suspended and halted, being held, differ from suspect.
+_MARKS = {"ready": "", "suspended": "H", "halted": "X"}
 
 
 class ShowsFleet:

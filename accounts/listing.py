@@ -10,12 +10,22 @@ from opitios.core import clock, database
 STATE = "CASE WHEN NOT a.enabled THEN 'disabled' ELSE coalesce(s.state, 'warming') END"
 REASON = "CASE WHEN a.enabled THEN s.state_reason ELSE 'not in the roster' END"
 
+# The strictest halt that stands over the whole account; those of single symbols are in `GET halts`.
+HALT_COLUMNS = """halt.mode AS halt_mode, halt.scope AS halt_scope, halt.set_at AS halted_at,
+    halt.reason AS halt_reason"""
+HALT_JOIN = """LEFT JOIN LATERAL (
+    SELECT * FROM accounts_halt h WHERE h.lifted_at IS NULL AND h.symbol IS NULL
+        AND (h.account_id IS NULL OR h.account_id = a.account_id)
+    ORDER BY h.mode, h.set_at LIMIT 1
+) halt ON true"""
+
 _LIST = f"""
 SELECT * FROM (
     SELECT a.account_id, a.account_type, a.environment, {STATE} AS state,
         {REASON} AS state_reason, s.broker_account ->> 'equity' AS equity,
-        s.broker_account ->> 'buying_power' AS buying_power, s.checked_at
+        s.broker_account ->> 'buying_power' AS buying_power, s.checked_at, {HALT_COLUMNS}
     FROM accounts_account a LEFT JOIN accounts_accountstate s USING (account_id)
+    {HALT_JOIN}
     WHERE (%(held)s::text[] IS NULL OR a.account_id = ANY(%(held)s))
         AND (%(environment)s::text IS NULL OR a.environment = %(environment)s)
         AND a.account_id > %(after)s
@@ -57,6 +67,18 @@ def held_list(held: frozenset[str] | None) -> list[str] | None:
     return None if held is None else sorted(held)
 
 
+def halt_json(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Write the halt that a row of HALT_COLUMNS tells of; None: none stands."""
+    if row["halt_mode"] is None:
+        return None
+    return {
+        "mode": row["halt_mode"],
+        "scope": row["halt_scope"],
+        "since": clock.rfc3339(row["halted_at"]),
+        "reason": row["halt_reason"],
+    }
+
+
 def _account_json(row: Mapping[str, Any]) -> dict[str, Any]:
     checked_at = row["checked_at"]
     return {
@@ -65,7 +87,7 @@ def _account_json(row: Mapping[str, Any]) -> dict[str, Any]:
         "environment": row["environment"],
         "state": row["state"],
         "state_reason": row["state_reason"],
-        "halt": None,
+        "halt": halt_json(row),
         "equity": row["equity"],
         "buying_power": row["buying_power"],
         "as_of": None if checked_at is None else clock.rfc3339(checked_at),

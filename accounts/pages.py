@@ -35,6 +35,7 @@ STATE_TONES: Mapping[str, str] = {
     AccountState.State.READY: "good",
     AccountState.State.WARMING: "busy",
     "suspended": "hold",
+    "halted": "hold",
     AccountState.State.SUSPECT: "warn",
     AccountState.State.QUARANTINED: "bad",
     AccountState.State.DISABLED: "idle",

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from accounts.listing import REASON, STATE, held_list
+from accounts.listing import HALT_COLUMNS, HALT_JOIN, REASON, STATE, halt_json, held_list
 from accounts.models import AccountState
 from accounts.presence import GONE_AFTER
 from opitios.broker.budget import CANCEL_RESERVE
@@ -33,7 +33,8 @@ SELECT counted.states, page.account_id, page.state, a.account_type, a.environmen
     a.max_connections, a.data_plan, a.suspended_at, a.suspended_reason, {REASON} AS state_reason,
     CASE WHEN a.enabled THEN s.state_since ELSE a.updated_at END AS state_since,
     s.checked_at, s.check_ms, s.budget, s.breaker, s.stream_state, s.stream_last_message_at,
-    s.reconciled_at, l.owner, k.hint, k.version AS key_version, k.created_at AS key_created_at
+    s.reconciled_at, l.owner, k.hint, k.version AS key_version, k.created_at AS key_created_at,
+    {HALT_COLUMNS}
 FROM (SELECT json_object_agg(state, accounts) AS states
       FROM (SELECT state, count(*) AS accounts FROM held GROUP BY state) by_state) counted
 LEFT JOIN page ON true
@@ -41,6 +42,7 @@ LEFT JOIN accounts_account a ON a.account_id = page.account_id
 LEFT JOIN accounts_accountstate s ON s.account_id = page.account_id
 LEFT JOIN accounts_lease l ON l.account_id = page.account_id AND l.expires_at > clock_timestamp()
 LEFT JOIN accounts_credential k ON k.account_id = a.account_id AND k.version = a.key_version
+{HALT_JOIN}
 ORDER BY page.account_id
 """  # noqa: S608 - put together of constants # nosec B608
 
@@ -191,7 +193,7 @@ def _account_json(
         "budget": {"trading": _budget_json(_told_budget(row, processes))},
         "stream": _stream_json(row),
         "orders": _orders_json(row, processes),
-        "halt": None,
+        "halt": halt_json(row),
         "suspended": _suspended_json(row),
         "key": _key_json(row, now),
     }

@@ -8,6 +8,8 @@ COMPLIANCE, OPERATOR, ADMIN = "compliance", "operator", "admin"
 
 _READ = (
     "accounts.view_account",
+    "accounts.view_halt",
+    "accounts.view_limits",
     "accounts.view_journalentry",
     "accounts.view_journalhead",
     "accounts.view_processrow",
@@ -16,7 +18,12 @@ _READ = (
     "trading.view_attempt",
     "trading.view_fill",
 )
-_OPERATE = ("accounts.suspend_account", "accounts.reload_roster")
+_OPERATE = (
+    "accounts.suspend_account",
+    "accounts.reload_roster",
+    "accounts.set_halt",
+    "accounts.set_limits",
+)
 _APPOINT = tuple(
     f"auth.{verb}_{model}"
     for verb in ("view", "add", "change", "delete")

@@ -7,7 +7,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
 from accounts import parameters
 from accounts.claims import Permission
-from accounts.models import Account, AccountState
+from accounts.models import Account, AccountState, Halt
 from opitios.core.openapi import (
     ANYTHING,
     COUNT,
@@ -212,6 +212,18 @@ _ENVIRONMENT = word(*Account.Environment.values)
 # What Alpaca may add, it may.
 _OPEN: Schema = {"additionalProperties": True}
 
+_HALT = {
+    **record(
+        {
+            "mode": word(*Halt.Mode.values),
+            "scope": word(Halt.Scope.GLOBAL.value, Halt.Scope.ACCOUNT.value),
+            "since": INSTANT,
+            "reason": TEXT,
+        }
+    ),
+    "description": "The strictest that stands over the whole account; `GET halts` has all.",
+}
+
 _PRINCIPAL = record(
     {
         "sub": TEXT,
@@ -288,7 +300,7 @@ _POOL_ACCOUNT = record(
             }
         ),
         "orders": nullable(record({"open": COUNT, "unknown": COUNT})),
-        "halt": nullable(ANYTHING),
+        "halt": nullable(_HALT),
         "suspended": nullable(record({"since": INSTANT, "reason": TEXT})),
         "key": nullable(record({"hint": TEXT, "version": COUNT, "age_days": COUNT})),
     }
@@ -353,7 +365,7 @@ COMPONENTS: Mapping[str, Schema] = {
             "environment": _ENVIRONMENT,
             "state": word(*AccountState.State.values),
             "state_reason": nullable(TEXT),
-            "halt": nullable(ANYTHING),
+            "halt": nullable(_HALT),
             "equity": nullable(DECIMAL),
             "buying_power": nullable(DECIMAL),
             "as_of": {

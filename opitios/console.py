@@ -15,7 +15,7 @@ from unfold.dataclasses import SearchResult
 
 from accounts import fleet, pages
 from accounts.accountpages import state_dot
-from accounts.models import Account, AccountState, ProcessRow
+from accounts.models import Account, AccountState, Halt, ProcessRow
 from accounts.presence import FORGOTTEN_AFTER
 from opitios.core import bus, clock
 from opitios.core.config import get_config
@@ -64,6 +64,14 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item("Orders", "receipt_long", "trading_order_changelist"),
                 _item("Fills", "price_check", "trading_fill_changelist"),
                 _item("Attempts", "send", "trading_attempt_changelist"),
+            ],
+        },
+        {
+            "title": "Risk",
+            "separator": True,
+            "items": [
+                _item("Halts", "front_hand", "accounts_halt_changelist"),
+                _item("Limits", "speed", "accounts_limits_changelist"),
             ],
         },
         {
@@ -254,6 +262,7 @@ def _numbers(states: Counter[str], today: Counter[str], listening: int) -> list[
         {"name": "unknown outcome", "value": f"{unknown:,}"},
         {"name": "accounts ready", "value": f"{ready:,} of {enabled:,}"},
         {"name": "streams listening", "value": f"{listening:,}"},
+        {"name": "halts standing", "value": f"{Halt.objects.filter(lifted_at=None).count():,}"},
     ]
 
 

@@ -22,13 +22,16 @@ from accounts.filters import (
     accounts_named,
     known_accounts,
 )
-from accounts.models import Account, JournalEntry
+from accounts.models import Account, Halt, JournalEntry, Limits
 from opitios.core import clock
-from trading import accountcards, lifecycle, queries, story
+from trading import accountcards, lifecycle, queries, riskpages, story
 from trading.lifecycle import plain
 from trading.models import Attempt, Fill, Order
 from trading.story import Step
 from trading.tones import outcome_dot, status_dot
+
+admin.site.register(Halt, riskpages.HaltAdmin)
+admin.site.register(Limits, riskpages.LimitsAdmin)
 
 # A search shows so many orders of one name.
 FOUND = 50

@@ -6,6 +6,7 @@ the lock that all claims share. Under `reduce_only` an order may go that makes a
 which its desk finds out before it claims it.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,6 +33,9 @@ REASONS: Mapping[str, Reason] = {
     Halt.Mode.HALT: Reason.HALTED,
     Halt.Mode.REDUCE_ONLY: Reason.REDUCE_ONLY,
 }
+
+# A stock symbol or an OCC option symbol.
+SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9./]{0,20}")
 
 # Orders that are being sent, named in the answer; a process has far fewer senders than these.
 IN_FLIGHT_SHOWN = 500
@@ -94,6 +98,8 @@ def set_halt(
     Raises custody.Refused, OperationalError where claims did not end in time.
     """
     said = custody.reason_of(reason)
+    if target.symbol is not None and not SYMBOL.fullmatch(target.symbol):
+        raise custody.Refused(f"{target.symbol!r} is no symbol such as AAPL")
     about = {
         "id": ids.new_id(), "scope": target.scope, "account_id": target.account_id,
         "symbol": target.symbol, "mode": str(Halt.Mode(mode)), "cancel": cancel_orders,

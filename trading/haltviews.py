@@ -1,6 +1,5 @@
 """The REST face of halts: set, list, lift (api.md §2)."""
 
-import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 from uuid import UUID
@@ -19,10 +18,7 @@ from opitios.core.http import answer, bad_parameter, query_of, read_body
 from trading import halts, schema
 from trading.api import asked_of
 from trading.executions import Row
-from trading.halts import Target
-
-# A stock symbol or an OCC option symbol.
-_SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9./]{0,20}")
+from trading.halts import SYMBOL, Target
 
 FIELDS = ("scope", "account_id", "symbol", "mode", "reason", "cancel_orders")
 STATES = ("standing", "lifted", "all")
@@ -133,7 +129,7 @@ def _target_errors(given: Mapping[str, Any]) -> list[FieldError]:
     return errors
 
 
-_SHAPES = {"account_id": (ACCOUNT_ID, "account_001"), "symbol": (_SYMBOL, "AAPL")}
+_SHAPES = {"account_id": (ACCOUNT_ID, "account_001"), "symbol": (SYMBOL, "AAPL")}
 
 
 def _shape_error(name: str, value: Any) -> FieldError | None:

@@ -148,7 +148,7 @@ def _check(name: str, value: Any) -> None:
         if len(value) > MOST_SYMBOLS:
             raise custody.Refused(f"{name} holds at most {MOST_SYMBOLS} symbols")
     elif name.startswith("max_"):
-        if not isinstance(value, Decimal) or not 0 <= value < 10**12:
+        if not (isinstance(value, Decimal) and value.is_finite() and 0 <= value < 10**12):
             raise custody.Refused(f"{name} is a decimal from 0 to 999999999999")
     else:
         most = MOST_SECONDS if name == "duplicate_seconds" else MOST_ORDERS

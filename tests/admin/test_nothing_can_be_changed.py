@@ -10,7 +10,8 @@ pytestmark = pytest.mark.django_db
 
 READ_ONLY = [
     "accounts_account", "accounts_journalentry", "accounts_journalhead", "accounts_processrow",
-    "accounts_rosterversion", "trading_order", "trading_attempt", "trading_fill",
+    "accounts_rosterversion", "accounts_halt", "accounts_limits", "trading_order",
+    "trading_attempt", "trading_fill",
 ]  # fmt: skip
 
 
@@ -20,9 +21,13 @@ def rows(account: str) -> dict[str, Any]:
     from accounts.models import JournalEntry, ProcessRow, RosterVersion  # noqa: PLC0415
     from opitios.core import clock  # noqa: PLC0415
     from tests.admin.stories import filled  # noqa: PLC0415
+    from tests.support.halting import ME, halted  # noqa: PLC0415
+    from trading import limits  # noqa: PLC0415
     from trading.models import Attempt, Fill, Order  # noqa: PLC0415
 
     order = filled(account)
+    with halted(account) as halt:
+        limits.change(account, {"orders_per_day": 7}, actor=ME, reason="as agreed")
     now = clock.now()
     process = ProcessRow.objects.create(
         name=f"desk-{account}", role="desk", pid=1, started_at=now, seen_at=now, snapshot={}
@@ -33,6 +38,8 @@ def rows(account: str) -> dict[str, Any]:
         "accounts_journalentry": JournalEntry.objects.filter(account_id=account)[0].pk,
         "accounts_processrow": process.pk,
         "accounts_rosterversion": RosterVersion.objects.all()[0].pk,
+        "accounts_halt": halt["id"],
+        "accounts_limits": account,
         "trading_order": Order.objects.get(pk=order["id"]).pk,
         "trading_attempt": Attempt.objects.get(order_id=order["id"]).pk,
         "trading_fill": Fill.objects.get(order_id=order["id"]).pk,

@@ -11,8 +11,8 @@ pytestmark = pytest.mark.django_db
 As = Callable[[str], Client]
 READ = (
     "accounts/account", "accounts/account/fleet", "accounts/journalentry", "accounts/journalhead",
-    "accounts/processrow", "accounts/rosterversion", "trading/order", "trading/fill",
-    "trading/attempt",
+    "accounts/processrow", "accounts/rosterversion", "accounts/halt", "accounts/limits",
+    "trading/order", "trading/fill", "trading/attempt",
 )  # fmt: skip
 
 
