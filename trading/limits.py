@@ -132,6 +132,16 @@ def _plain(value: Any) -> Any:
     return sorted(value) if isinstance(value, list | frozenset) else text_of(value)
 
 
+def line(told: Mapping[str, Any]) -> str:
+    """Write limits (as_json) in a line, for people."""
+    shown = [
+        f"{name} {', '.join(value) if isinstance(value, list) else value}"
+        for name, value in told.items()
+        if value is not None
+    ]
+    return "; ".join(shown) or "no limits"
+
+
 def checked(changed: Mapping[str, Any]) -> dict[str, Any]:
     """Judge new limits. Raises custody.Refused naming the first that cannot be one."""
     for name, value in changed.items():

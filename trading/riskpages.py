@@ -31,7 +31,7 @@ Act = Callable[[Actor, dict[str, Any]], str]
 
 _HALTING = (
     "Nothing new of it is sent from then on. Orders that wait are denied, and new ones; cancels "
-    "pass. Without an account and a symbol everything is halted."
+    "pass. A symbol without an account is halted in all of them."
 )
 _LIFTING = "New orders are taken and sent again. What was denied meanwhile stays denied."
 _LIMITING = "Orders accepted from then on are judged by it. A field left empty is no limit."
@@ -40,6 +40,13 @@ _LIMITING = "Orders accepted from then on are judged by it. A field left empty i
 class HaltForm(forms.Form):
     """What to halt, how, and why."""
 
+    # Nobody halts everything by leaving a field empty.
+    scope = forms.ChoiceField(
+        label="What",
+        choices=[(Halt.Scope.ACCOUNT, "an account"), (Halt.Scope.SYMBOL, "a symbol"),
+                 (Halt.Scope.GLOBAL, "everything")],
+        widget=UnfoldAdminSelectWidget,
+    )  # fmt: skip
     account = forms.CharField(
         label="Account", required=False, max_length=64, widget=UnfoldAdminTextInputWidget
     )
@@ -91,7 +98,9 @@ class LimitsForm(forms.Form):
         label="The same order not again within so many seconds", required=False,
         widget=UnfoldAdminTextInputWidget,
     )  # fmt: skip
-    reason = ReasonForm.base_fields["reason"]
+    reason = forms.CharField(
+        label="Why?", max_length=custody.LONGEST_REASON, widget=UnfoldAdminTextInputWidget
+    )
 
 
 class _Asks(pages.ReadOnlyAdmin):
@@ -225,8 +234,11 @@ def _halt(actor: Actor, said: dict[str, Any]) -> str:
     account_id, symbol = said["account"] or None, said["symbol"] or None
     if account_id is not None:
         custody.account_of(account_id)
+    target = Target(account_id, symbol)
+    if target.scope != said["scope"]:
+        raise custody.Refused("what is to be halted and the names given do not go together")
     done = halts.set_halt(
-        Target(account_id, symbol),
+        target,
         mode=said["mode"],
         actor=actor,
         reason=said["reason"],
@@ -248,10 +260,11 @@ class LimitsAdmin(_Asks):
     """What accounts may order at most; a button that changes it."""
 
     list_page, right = "accounts_limits_changelist", "accounts.set_limits"
-    list_display = ("account", *limits.COLUMNS, "changed", "changed_by", "reason")
+    list_display = ("account", "limited", "changed", "changed_by", "reason")
+    sortable_by = ()
     list_display_links = ("account",)
     search_fields = ("account_id",)
-    fields = ("account", *limits.COLUMNS, "changed", "changed_by", "reason", "version")
+    fields = ("account", "limited", "changed", "changed_by", "reason", "version")
     actions_list = ("put",)
     actions_detail = ("change_these",)
 
@@ -261,7 +274,7 @@ class LimitsAdmin(_Asks):
     def put(self, request: HttpRequest) -> HttpResponse:
         """Ask for an account's limits, and why."""
         form = LimitsForm(request.POST or None)
-        return self.ask(request, form, _limit, verb="Limit an account", what=_LIMITING)
+        return self.ask(request, form, _limit_first, verb="Limit an account", what=_LIMITING)
 
     @action(  # type: ignore[untyped-decorator] # unfold ships no types
         description="Change", url_path="change-these", icon="speed", permissions=["act"]
@@ -278,6 +291,10 @@ class LimitsAdmin(_Asks):
         """Whose they are."""
         return str(row)
 
+    def limited(self, row: Limits) -> str:
+        """Its limits in a line."""
+        return limits.line(limits.as_json(row))
+
     def changed(self, row: Limits) -> SafeString | str:
         """When they were changed last."""
         return pages.instant(row.changed_at)
@@ -287,6 +304,14 @@ def _initial(row: Limits) -> dict[str, Any]:
     told = limits.as_json(row)
     shown = {name: ", ".join(v) if isinstance(v, list) else v for name, v in told.items()}
     return {"account": row.account_id, **shown}
+
+
+def _limit_first(actor: Actor, said: dict[str, Any]) -> str:
+    """Limit an account that has none yet: an empty field must not take one away unseen."""
+    row = Limits.objects.filter(pk=said["account"]).first()
+    if row is not None and any(value is not None for value in limits.as_json(row).values()):
+        raise custody.Refused(f"{row} has limits already: change them on their own page")
+    return _limit(actor, said)
 
 
 def _limit(actor: Actor, said: dict[str, Any]) -> str:

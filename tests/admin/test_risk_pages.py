@@ -39,7 +39,8 @@ def standing(account: str) -> list[dict[str, Any]]:
 
 
 def test_an_operator_halts_an_account_and_lifts_it(operator: Client, account: str) -> None:
-    asked = {"account": account, "mode": "reduce_only", "cancel_orders": "on", "reason": "odd <b>"}
+    asked = {"scope": "account", "account": account, "mode": "reduce_only",
+             "cancel_orders": "on", "reason": "odd <b>"}  # fmt: skip
 
     page = operator.post(f"{HALTS}set/", asked, follow=True).content.decode()
 
@@ -64,14 +65,16 @@ def test_an_operator_halts_an_account_and_lifts_it(operator: Client, account: st
     [
         ({"reason": ""}, "required"),
         ({"account": "nobody"}, "There is no account"),
-        ({"symbol": "no symbol"}, "is no symbol"),
+        ({"scope": "symbol", "symbol": "no symbol"}, "is no symbol"),
+        ({"scope": "global"}, "do not go together"),
+        ({"account": ""}, "do not go together"),
         ({"mode": "stop"}, "not one of the available"),
     ],
 )
 def test_what_cannot_be_halted_is_said_and_nothing_is(
     operator: Client, account: str, changed: dict[str, str], why: str
 ) -> None:
-    asked = {"account": account, "mode": "halt", "reason": "odd"} | changed
+    asked = {"scope": "account", "account": account, "mode": "halt", "reason": "odd"} | changed
 
     answer = operator.post(f"{HALTS}set/", asked)
 
@@ -90,6 +93,9 @@ def test_limits_are_changed_and_shown(operator: Client, account: str) -> None:
 
     held = limits.effective(account)
     assert (held.max_notional, held.symbols_denied) == (Decimal(50000), frozenset({"GME", "AMC"}))
+    again = operator.post(f"{LIMITS}set/", {"account": account, "reason": "once more"})
+    assert "has limits already" in again.content.decode()
+    assert limits.effective(account) == held
     form = operator.get(f"{LIMITS}{account}/change-these/").content.decode()
     assert 'value="AMC, GME"' in form
     operator.post(f"{LIMITS}{account}/change-these/", {"account": account, "reason": "over"})

@@ -40,8 +40,8 @@ def test_a_halt_is_set_listed_and_lifted(account: str) -> None:
     assert entries(account)[0]["actor"]["kind"] == "staff"
 
 
-def test_everything_is_halted_where_nothing_is_named(account: str) -> None:
-    told = halt("set", "--reason", "odd")
+def test_everything_is_halted_where_that_is_said(account: str) -> None:
+    told = halt("set", "--everything", "--reason", "odd")
     try:
         assert place(account).denied is not None
     finally:
@@ -52,6 +52,9 @@ def test_everything_is_halted_where_nothing_is_named(account: str) -> None:
 @pytest.mark.parametrize(
     ("words", "why"),
     [
+        (("set", "--reason", "odd"), "--everything"),
+        (("set", "--everything", "--account", "{account}", "--reason", "odd"), "--everything"),
+        (("set", "--account", "{account}", "--symbol", "aapl", "--reason", "odd"), "no symbol"),
         (("set", "--account", "nobody", "--reason", "odd"), "no account"),
         (("set", "--account", "{account}", "--reason", " "), "say why"),
         (("lift", "x", "--reason", "odd"), "no id"),

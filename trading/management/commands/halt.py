@@ -23,7 +23,8 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the three verbs."""
         verbs = parser.add_subparsers(dest="verb", required=True)
-        put = verbs.add_parser("set", help="without --account and --symbol: halt everything")
+        put = verbs.add_parser("set", help="halt an account, a symbol, or everything")
+        put.add_argument("--everything", action="store_true", help="in place of the next two")
         put.add_argument("--account", help="its account_id")
         put.add_argument("--symbol", help="such as AAPL; without --account in all accounts")
         put.add_argument(
@@ -50,11 +51,13 @@ class Command(BaseCommand):
 
 
 def _set(options: Mapping[str, Any]) -> list[dict[str, Any]]:
-    account_id = options["account"]
-    if account_id is not None:
-        custody.account_of(account_id)
+    target = Target(options["account"], options["symbol"])
+    if (target.scope == Halt.Scope.GLOBAL) is not options["everything"]:
+        raise custody.Refused("name an account or a symbol, or say --everything")
+    if target.account_id is not None:
+        custody.account_of(target.account_id)
     done = halts.set_halt(
-        Target(account_id, options["symbol"]),
+        target,
         mode=Halt.Mode.REDUCE_ONLY if options["reduce_only"] else Halt.Mode.HALT,
         actor=operator("halt"),
         reason=options["reason"],

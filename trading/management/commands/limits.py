@@ -44,10 +44,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(told))
             return
         for account_id, held in told.items():
-            shown = ", ".join(
-                f"{name} {value}" for name, value in held.items() if value is not None
-            )
-            self.stdout.write(f"{account_id}: {shown or 'no limits'}")
+            self.stdout.write(f"{account_id}: {limits.line(held)}")
 
 
 _METAVARS = {"symbols_allowed": "A,B", "symbols_denied": "A,B"}
