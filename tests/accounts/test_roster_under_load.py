@@ -242,7 +242,8 @@ def test_c26_a_broken_file_changes_nothing_says_where_and_the_last_good_one_stay
         assert gateway.versions() == {before}
         assert {gateway.status(each) for each in gateway.ids[:20]} == {200}
 
-        gateway.replace_file(good.replace("trading", "data", 1))
+        again = good.replace("environment: sandbox", "environment: sandbox\n    data_plan: plus", 1)
+        gateway.replace_file(again)
 
         until(lambda: "version" in gateway.imports()[-1], seconds=PATIENCE)
         newer = gateway.imports()[-1]["version"]
