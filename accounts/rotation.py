@@ -25,7 +25,11 @@ from opitios.core import clock
 BATCH = 50
 
 # What sealing anew changes of a row; the pair, its version and its age stay.
-_FIELDS = ("master_key_id", "wrapped_data_key", "sealed_api_key", "sealed_secret_key", "sealed_at")
+# The digest too: where SECRET_KEY was changed, equal keys are found again.
+_FIELDS = (
+    "master_key_id", "wrapped_data_key", "sealed_api_key", "sealed_secret_key", "fingerprint",
+    "sealed_at",
+)  # fmt: skip
 
 # Told how many of how many key pairs are done.
 Progress = Callable[[int, int], None]

@@ -249,3 +249,12 @@ def test_a_mark_tells_equal_keys_and_nothing_of_them(
     assert vault.ring_marks() == {"k1": marks["k1"]}
     assert marks["k2"] not in new_key
     assert len(set(marks.values())) == 2
+
+
+def test_digests_made_under_an_older_secret_are_made_anew(accounts: list[str]) -> None:
+    Credential.objects.filter(account_id__in=accounts).update(fingerprint="of another SECRET_KEY")
+
+    rotated()
+
+    for key in of(accounts):
+        assert key.fingerprint == vault.fingerprint_of_pair(open_pair(key))
