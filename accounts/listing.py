@@ -32,7 +32,7 @@ SELECT * FROM (
 ) found
 WHERE %(state)s::text IS NULL OR state = %(state)s
 ORDER BY account_id LIMIT %(limit)s
-"""  # noqa: S608 - put together of constants # nosec B608
+"""  # noqa: S608 - put together of constants
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ LEFT JOIN accounts_lease l ON l.account_id = page.account_id AND l.expires_at > 
 LEFT JOIN accounts_credential k ON k.account_id = a.account_id AND k.version = a.key_version
 {HALT_JOIN}
 ORDER BY page.account_id
-"""  # noqa: S608 - put together of constants # nosec B608
+"""  # noqa: S608 - put together of constants
 
 # What a row says by account is cut to the page: a desk's may hold a thousand of them.
 _BY_ACCOUNT = ("accounts", "orders")
