@@ -8,7 +8,9 @@ import psycopg
 import pytest
 from pytest_django import DjangoDbBlocker
 
+from tests.admin.conftest import signed_in, superuser
 from tests.api.conftest import api, there
+from tests.broker.conftest import broker_that, credentials, transport
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
 
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
     from tests.hostile.wire import Target
     from tests.trading.desks import RunningDesk
 
-__all__ = ["api", "there"]
+__all__ = [
+    "api", "broker_that", "credentials", "signed_in", "superuser", "there",
+    "transport",
+]  # fmt: skip
 
 # What failed is told in full, there too.
 pytest.register_assert_rewrite("tests.hostile.corpus", "tests.hostile.wire")
