@@ -146,15 +146,18 @@ def query_of(request: Request, allowed: Sequence[str]) -> dict[str, str]:
 
     `format` is ignored everywhere (api.md §1). Raises Problem 400.
     """
+    if not request._request.META.get("QUERY_STRING"):
+        return {}
+    asked = request._request.GET
     errors = []
-    for name, values in request.GET.lists():
+    for name, values in asked.lists():
         if name not in allowed and name != "format":
             errors.append(FieldError(name, "unknown-parameter", "Unknown parameter.", allowed))
         elif len(values) > 1:
             errors.append(FieldError(name, "given-twice", "Give this parameter once."))
     if errors:
         raise Problem(Reason.BAD_PARAMETER, "The query is not understood.", errors=errors)
-    return {name: request.GET[name] for name in allowed if name in request.GET}
+    return {name: asked[name] for name in allowed if name in asked}
 
 
 def bad_parameter(
