@@ -33,6 +33,12 @@ ACCOUNTS = 50
 # Calls a minute for each of them, on both sides: the way is measured, not the account's budget.
 ROOMY = "1000000"
 
+# Limits count, and let everything pass: the way is measured.
+UNREACHED = {
+    "OPITIOS_LIMITS__REQUESTS_PER_SECOND": ROOMY,
+    "OPITIOS_LIMITS__ACCOUNT_PER_SECOND": ROOMY,
+}
+
 # A server from a wheel answers in a second, a gateway with its sockets in five. Seconds.
 START_SECONDS = 60.0
 # A desk with 1000 accounts, on a machine that has other things to do. Seconds.
@@ -100,8 +106,9 @@ class Bench:
         program = self._program("web-1")
         workers = program.argv.index("--workers") + 1
         argv = (*program.argv[:workers], "1", *program.argv[workers + 1 :])
+        environment = {**program.environment, **UNREACHED}
         with pinned_to(MEASURED):
-            self._supervisor.start(replace(program, argv=argv))
+            self._supervisor.start(replace(program, argv=argv, environment=environment))
         self._wait("web-1", lambda: self._readiness().warm_web > 0)
 
     def start_desk(self) -> None:

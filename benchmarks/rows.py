@@ -41,10 +41,13 @@ class Row:
         return asdict(self)
 
 
-def compared(*, name: str, unit: str, pairs: Sequence[tuple[float, float]], budget: Budget) -> Row:
+def compared(
+    *, name: str, unit: str, pairs: Sequence[tuple[float, float]], budget: Budget | None
+) -> Row:
     """Make the row of paired rounds (ours, rival): medians, and the median of the ratios.
 
     Each ratio is of two rounds that followed each other: what slows the machine slows both.
+    Without a budget nothing is wanted of the ratio.
     """
     ratio = statistics.median(ours / rival for ours, rival in pairs)
     return Row(
@@ -53,8 +56,8 @@ def compared(*, name: str, unit: str, pairs: Sequence[tuple[float, float]], budg
         unit=unit,
         rival=round(statistics.median(rival for _, rival in pairs), 1),
         ratio=round(ratio, 3),
-        wanted=budget.wanted,
-        holds=budget.holds(ratio),
+        wanted=None if budget is None else budget.wanted,
+        holds=None if budget is None else budget.holds(ratio),
     )
 
 
