@@ -3,7 +3,7 @@
 A bucket is one number, the instant at which it is full again (GCRA). Each process spends from what
 it knows is left and settles every tenth of a second, all buckets in one call; a request asks Redis
 itself only where its process knows too little, and where it may wait. Without Redis every process
-counts for itself. What that means for the limits: docs/limits.md; why no library: ADR 16.
+counts for itself. What that means for the limits: docs/limits.md; why no library: ADR 18.
 """
 
 import math
