@@ -28,6 +28,7 @@ from opitios.core.http import (
 )
 from trading import orders, queries, reconciler, schema, shapes
 from trading.commands import SIDES, read_stock_order
+from trading.limits import orders_a_day
 from trading.orders import Accepted, Asked, Canceled
 from trading.waiting import LONGEST, get_waits
 
@@ -311,7 +312,7 @@ def asked_of(request: Request, key: str | None, body_sha256: str | None) -> Aske
         body_sha256=body_sha256,
         method=str(request.method),
         path=request.path,
-        orders_per_day=(principal.rate_limits or {}).get("orders_per_day"),
+        orders_per_day=orders_a_day(principal),
     )
 
 

@@ -15,6 +15,8 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from accounts import custody, journal
+from accounts.claims import Principal
+from accounts.gate import get_gate
 from accounts.journal import Actor
 from accounts.models import DEFAULT_LIMITS, SYSTEM_JOURNAL, Limits
 from opitios.core import database
@@ -83,6 +85,13 @@ def effective(account_id: str) -> RiskLimits:
     found = rows_of(account_id)
     default, own = (found.get(name, _NOTHING).limits for name in (DEFAULT_LIMITS, account_id))
     return merged(default, own)
+
+
+def orders_a_day(principal: Principal) -> int | None:
+    """How many orders a day the subject may place: its token's word or staff's, the smaller one."""
+    told = (principal.rate_limits, get_gate().rate_limits(principal.sub))
+    found = [each["orders_per_day"] for each in told if each and "orders_per_day" in each]
+    return min(found, default=None)
 
 
 _HELD = """
