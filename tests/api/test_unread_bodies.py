@@ -8,9 +8,9 @@ import pytest
 import yaml
 from django.test import RequestFactory
 
+from accounts.access import Permission, TokenView
 from opitios.core.errors import Problem, Reason
 from opitios.core.handler import Handler
-from opitios.core.http import ApiView
 from tests.api.calls import Api
 from tests.support.accounts import open_account, token
 
@@ -65,6 +65,7 @@ def test_401_404_403_and_429_come_before_the_body(
     api: Api, method: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine, theirs = filled(path, api.account), filled(path, open_account())
+    mighty = f"Bearer {token([api.account], permissions=[each.value for each in Permission])}"
     powerless = f"Bearer {token([api.account], permissions=())}"
 
     assert call(method, mine, None) == (401, False)
@@ -72,9 +73,8 @@ def test_401_404_403_and_429_come_before_the_body(
     assert call(method, mine, powerless) == (403, False)
     if theirs != mine:
         assert call(method, theirs, f"Bearer {api.token}") == (404, False)
-    # Limits are asked where who may is judged: at the end of `initial`.
-    monkeypatch.setattr(ApiView, "initial", _limited)
-    assert call(method, mine, f"Bearer {api.token}") == (429, False)
+    monkeypatch.setattr(TokenView, "check_limits", _limited)
+    assert call(method, mine, mighty) == (429, False)
 
 
 def test_the_body_of_who_may_is_asked_for(api: Api) -> None:
