@@ -246,7 +246,7 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]  # channels is not ty
             request_id=self.request_id,
             path=logs.printable(self.scope["path"]),
             code=self.code,
-            subject=None if principal is None else principal.sub,
+            subject=None if principal is None else logs.printable(principal.sub),
             accounts=len(self.session.accounts),
             ms=round((clock.monotonic() - self.opened_at) * 1000, 3),
             frames=self.outbox.sent,

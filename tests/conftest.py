@@ -6,6 +6,7 @@ back between tests (the journal refuses it): a test uses account ids of its own.
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -88,7 +89,11 @@ def django_db_setup(
 
     services.make_database(pytestconfig.stash[SESSION], _worker(pytestconfig))
     yield
+    from accounts.refusals import get_refusals  # noqa: PLC0415 - as above
+
     with django_db_blocker.unblock():
+        # Now, and not when the interpreter ends: then the servers are gone.
+        get_refusals().end()
         connections.close_all()
         for connection in connections.all():
             connection.close_pool()  # type: ignore[attr-defined] # of the Postgres backend
@@ -140,6 +145,12 @@ def _use_database(settings: dict[str, str]) -> None:
 def server_url(pytestconfig: pytest.Config) -> str:
     """A login of the session's Postgres that may create roles and databases."""
     return pytestconfig.stash[SESSION].server_url
+
+
+@pytest.fixture(scope="session")
+def session_folder(pytestconfig: pytest.Config) -> Path:
+    """Where the session's own servers write their logs."""
+    return Path(pytestconfig.stash[SESSION].folder)
 
 
 @pytest.fixture

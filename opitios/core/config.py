@@ -6,7 +6,7 @@ import os
 from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr, field_validator
@@ -228,6 +228,9 @@ class Config(BaseSettings):
 
     limits: InboundLimits = InboundLimits()
     timers: Timers = Timers()
+
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        raise TypeError("settings hold secrets and are never pickled")
 
     @field_validator(
         "accepted_findings",

@@ -48,14 +48,18 @@ def scrub(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Make a caller's text harmless on a terminal and in a viewer, and short.
+    """Make a caller's text harmless on a terminal and in a viewer, unmistakable, and short.
 
-    Controls (line ends, ANSI), marks of direction and lone surrogates become `\ufffd`.
+    Controls (line ends, ANSI), marks of direction, half surrogates and every letter that may pass
+    for another are written as Python would: `\\x1b`, `\\u0430`.
     """
     text = text[:LONGEST_TEXT]
-    if text.isprintable():
+    if text.isascii() and text.isprintable():
         return text
-    return "".join(each if each.isprintable() else "\ufffd" for each in text)
+    return "".join(
+        each if each.isascii() and each.isprintable() else each.encode("unicode_escape").decode()
+        for each in text
+    )
 
 
 # The names of fields are few and stand in our code.

@@ -76,6 +76,7 @@ def _log(request: Any, response: HttpResponse, started: float) -> None:
     problem: Problem | None = getattr(request, "problem", None)
     staff = getattr(request, "_cached_user", None)
     agent = request.META.get("HTTP_USER_AGENT")
+    subject = getattr(request, "subject", None)
     logs.write_access(
         "request",
         request_id=request.request_id,
@@ -86,8 +87,8 @@ def _log(request: Any, response: HttpResponse, started: float) -> None:
         reason=None if problem is None else problem.reason.value.slug,
         ms=round((clock.monotonic() - started) * 1000, 3),
         bytes=None if response.streaming else len(response.content),
-        subject=getattr(request, "subject", None),
-        staff=staff.get_username() if staff is not None and staff.pk else None,
+        subject=None if subject is None else logs.printable(subject),
+        staff=logs.printable(staff.get_username()) if staff is not None and staff.pk else None,
         account_id=account_in_path(request),
         ip=request.client_ip,
         agent=None if agent is None else logs.printable(agent),

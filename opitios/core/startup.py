@@ -6,6 +6,7 @@ are Django's system checks under the tag `startup`: `manage.py check --deploy --
 """
 
 import os
+import resource
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -121,6 +122,8 @@ class Admission:
 
     def seek(self) -> None:
         """Judge now. Raises SystemExit where a finding ends the start, each told in one line."""
+        # A core file would hold every key in clear.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         self._judge(settings_findings())
         try:
             found = database_findings()

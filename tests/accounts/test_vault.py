@@ -53,6 +53,7 @@ def test_it_opens_from_the_driver_s_memoryviews() -> None:
 
 
 def test_every_seal_is_different() -> None:
+    """H132: no nonce comes twice."""
     one, two = sealed(), sealed()
 
     for name in SEALED_FIELDS:
@@ -62,6 +63,7 @@ def test_every_seal_is_different() -> None:
 
 @pytest.mark.parametrize("changed", [{"account_id": "B"}, {"version": 2}])
 def test_a_row_moved_to_another_place_does_not_open(changed: dict[str, Any]) -> None:
+    """H132."""
     credential = sealed()
     for name, value in changed.items():
         setattr(credential, name, value)
@@ -71,6 +73,7 @@ def test_a_row_moved_to_another_place_does_not_open(changed: dict[str, Any]) -> 
 
 
 def test_a_value_moved_to_another_field_does_not_open() -> None:
+    """H132."""
     credential = sealed()
     credential.sealed_api_key = credential.sealed_secret_key
 
@@ -84,6 +87,7 @@ def test_places_whose_parts_run_together_are_different() -> None:
 
 @pytest.mark.parametrize("name", SEALED_FIELDS)
 def test_each_changed_byte_is_noticed(name: str) -> None:
+    """H132."""
     credential = sealed()
     whole = getattr(credential, name)
 
@@ -96,6 +100,7 @@ def test_each_changed_byte_is_noticed(name: str) -> None:
 
 @pytest.mark.parametrize("length", [0, 1, 12, 13, 28, 30])
 def test_a_cut_value_does_not_open(length: int) -> None:
+    """H132."""
     credential = sealed()
     credential.sealed_secret_key = bytes(credential.sealed_secret_key)[:length]
 
@@ -104,6 +109,7 @@ def test_a_cut_value_does_not_open(length: int) -> None:
 
 
 def test_a_retired_key_still_opens_and_a_lost_one_says_its_name(ring: pytest.MonkeyPatch) -> None:
+    """H132."""
     old, new = ring_of("k1"), ring_of("k2")
     use_ring(ring, old)
     credential = sealed()

@@ -33,6 +33,7 @@ def assert_hidden(text: str, account_id: str) -> None:
 
 
 def test_nothing_that_is_printed_shows_a_key() -> None:
+    """H121, H123, H127."""
     account_id = open_account()
     pool = Pool(get_config())
     pool.refresh()
@@ -47,6 +48,7 @@ def test_nothing_that_is_printed_shows_a_key() -> None:
 
 
 def test_credentials_cannot_be_pickled() -> None:
+    """H127."""
     account_id = open_account()
     pool = Pool(get_config())
     pool.refresh()
@@ -58,6 +60,7 @@ def test_credentials_cannot_be_pickled() -> None:
 
 
 def test_no_column_of_an_account_holds_a_key_in_clear() -> None:
+    """H121, H130."""
     account_id = open_account()
     for model in (Account, AccountState, Credential, RosterVersion):
         for row in model.objects.order_by("pk"):
@@ -68,6 +71,7 @@ def test_no_column_of_an_account_holds_a_key_in_clear() -> None:
 
 
 def test_no_answer_shows_a_key() -> None:
+    """H121, H131."""
     api = Api.open()
     api.place()
     watcher = Api(api.account, token([api.account], permissions=["monitor"]))
@@ -95,11 +99,13 @@ def test_neither_journal_nor_row_nor_bus_shows_a_token() -> None:
 def test_the_access_log_has_neither_query_nor_token(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    """H122, H124: but the user agent, which is for finding who asked."""
     api = Api.open()
 
-    api.get("?status=all&page_token=CANARY", User_Agent="CANARY-agent")
+    api.get("?status=all&page_token=CANARY", User_Agent="bot/7")
 
     logged = "".join(capsys.readouterr()) + caplog.text
     assert api.orders in logged
     assert "CANARY" not in logged
+    assert "bot/7" in logged
     assert api.token not in logged

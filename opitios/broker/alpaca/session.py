@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
+from opitios.broker.alpaca.echoes import hidden, keys_of
 from opitios.broker.alpaca.outcomes import judge
 from opitios.broker.alpaca.routes import Route, route_of
 from opitios.broker.alpaca.transport import Transport
@@ -71,6 +72,7 @@ class Session:
         path = url[len(self._origin) :]
         route = route_of(method, path)
         request = self._rendered(method, path + _query(options.get("params")), options)
+        keys = keys_of(options["headers"])
         seconds = self._timers.submit if route.submits else self._timers.other
         deadline = time.monotonic() + seconds
         answer = self._guard.call(
@@ -79,15 +81,17 @@ class Session:
             deadline=deadline,
             lane=route.lane,
             line=self._line,
-            send=lambda: self._send(request, method, route, deadline),
+            send=lambda: self._send(request, method, route, deadline, keys),
         )
         return Answered(answer)
 
-    def _send(self, request: bytes, method: str, route: Route, deadline: float) -> Answer:
+    def _send(
+        self, request: bytes, method: str, route: Route, deadline: float, keys: tuple[str, ...]
+    ) -> Answer:
         reply = self._connections.exchange(
             request, method=method, deadline=deadline, max_bytes=route.max_bytes
         )
-        return judge(reply, route, exact_numbers=self._exact_numbers)
+        return judge(hidden(reply, keys), route, exact_numbers=self._exact_numbers)
 
     def _rendered(self, method: str, target: str, options: Mapping[str, Any]) -> bytes:
         """Return the bytes of one request: head and body."""

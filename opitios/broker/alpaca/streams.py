@@ -33,6 +33,7 @@ from opitios.broker.alpaca.backoff import (
     pause_seconds,
 )
 from opitios.broker.alpaca.drains import Handler, Overflow
+from opitios.broker.alpaca.echoes import without_keys
 from opitios.broker.alpaca.transport import tls_context
 from opitios.broker.alpaca.wire import Control, decode_trade_update
 from opitios.broker.port import Credentials
@@ -227,7 +228,8 @@ class TradeUpdates:
     async def _read(self, socket: ClientConnection, line: _Line) -> Never:
         while True:
             message = await socket.recv()
-            raw = message.encode() if isinstance(message, str) else message
+            heard = message.encode() if isinstance(message, str) else message
+            raw = without_keys(heard, (line.credentials.key_id, line.credentials.secret))
             self.counts["messages"] += 1
             line.heard_at = time.time()
             self._deliver(line.account_id, raw, line.heard_at)
