@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
 import redis
+from django.conf import settings
 from django.db.models import Count
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse, reverse_lazy
 from django.utils.safestring import SafeString
 from unfold.dataclasses import SearchResult
@@ -17,8 +19,10 @@ from accounts import fleet, pages
 from accounts.accountpages import state_dot
 from accounts.models import Account, AccountState, Halt, ProcessRow
 from accounts.presence import FORGOTTEN_AFTER
+from accounts.refusals import tell_of_answer
 from opitios.core import bus, clock
 from opitios.core.config import get_config
+from opitios.core.errors import Problem, Reason
 from trading.admin import first_id_of, ms_to_final, named
 from trading.lifecycle import plain
 from trading.models import Order
@@ -37,6 +41,21 @@ _BADGES = (
     (Account.Environment.PAPER, "success"),
     (Account.Environment.SANDBOX, "info"),
 )
+
+
+def locked_out(
+    request: HttpRequest, answered: HttpResponse | None, credentials: Mapping[str, Any] | None
+) -> HttpResponse:
+    """Answer whoever guessed too often (axes): the same whether or not there is such a login."""
+    minutes = round(settings.AXES_COOLOFF_TIME.total_seconds() / 60)
+    tell_of_answer(request, Problem(Reason.TOO_MANY_REQUESTS))
+    page = HttpResponse(
+        f"Too many attempts to sign in: try again in {minutes} minutes.",
+        status=HTTPStatus.TOO_MANY_REQUESTS,
+        content_type="text/plain; charset=utf-8",
+    )
+    page["Retry-After"] = str(minutes * 60)
+    return page
 
 
 def environment_badge(request: HttpRequest) -> list[str] | None:

@@ -10,11 +10,11 @@ from rich.console import Console
 from opitios.core.embedded.supervisor import StopAskedError
 from opitios.core.failpoints import NAMES
 from opitios.management.startup import StartupError
-from tests.campaigns import evidence, halting, kill, lifecycles, schemas, slow_clients
+from tests.campaigns import evidence, halting, kill, lifecycles, schemas, slow_clients, timing
 from tests.campaigns.outcome import Plan
 from tests.campaigns.screen import Screen
 
-CAMPAIGNS = ("lifecycles", "halt", "schemathesis", "kill", "slow-clients")
+CAMPAIGNS = ("lifecycles", "halt", "schemathesis", "timing", "kill", "slow-clients")
 # As many lives as fit into this, unless fewer are asked for.
 LIVING_SECONDS = 300.0
 # Disagreements shown; the evidence has all of them.
@@ -31,6 +31,8 @@ def main() -> int:
         held.append(_halt(asked, console))
     if "schemathesis" in names:
         held.append(_schemathesis(asked, console))
+    if "timing" in names:
+        held.append(_timing(asked, console))
     if "kill" in names:
         held.append(_kill(asked, console))
     if "slow-clients" in names:
@@ -50,6 +52,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--lives", type=int, default=2000, help="of the lifecycles")
     parser.add_argument("--burst", type=int, default=1000, help="orders of the halt campaign")
     parser.add_argument("--cases", type=int, default=schemas.FEWEST, help="of schemathesis")
+    parser.add_argument("--samples", type=int, default=timing.SAMPLES, help="of the timing")
     parser.add_argument("--seed", type=int, help="repeat a run's decisions")
     parser.add_argument("--evidence", type=Path, default=evidence.FOLDER, metavar="FOLDER")
     parser.add_argument("--keep", action="store_true", help="keep logs and ledger of the kills")
@@ -94,6 +97,15 @@ def _schemathesis(asked: argparse.Namespace, console: Console) -> bool:
         return _judge(console, "schemathesis", held=False, why=[str(error)])
     evidence.write(asked.evidence, "schemathesis", told)
     return _judge(console, "schemathesis", held=told["holds"], why=told["disagreements"])
+
+
+def _timing(asked: argparse.Namespace, console: Console) -> bool:
+    plan = timing.Plan(samples=asked.samples, seed=asked.seed)
+    console.print(f"timing: {plan.samples} samples of each, seed {plan.seed}")
+    with Screen(console, pairs=timing.PAIRS) as screen:
+        told = timing.campaign(plan, screen.advance)
+    evidence.write(asked.evidence, "timing", told)
+    return _judge(console, "timing", held=told["holds"], why=told["disagreements"][-SHOWN:])
 
 
 def _kill(asked: argparse.Namespace, console: Console) -> bool:
