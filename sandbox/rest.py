@@ -125,8 +125,9 @@ class TradingApi:
 
     async def calendar(self, request: web.Request) -> web.Response:
         """GET /v2/calendar."""
-        first = day(request.query, "start", FIRST_DAY)
-        last = day(request.query, "end", LAST_DAY)
+        # Alpaca knows no other days, whatever is asked for.
+        first = max(day(request.query, "start", FIRST_DAY), FIRST_DAY)
+        last = min(day(request.query, "end", LAST_DAY), LAST_DAY)
         return json_answer([_render_session(each) for each in sessions_between(first, last)])
 
     def _account(self, request: web.Request) -> Account:
