@@ -17,6 +17,7 @@ from benchmarks import (
     order_accepted,
     order_stages,
     quote_cached,
+    token_check,
     upstream_call,
 )
 from benchmarks.bench import Bench, BenchError, Effort, prepared
@@ -29,6 +30,7 @@ BENCHES: Mapping[str, Callable[[Bench], list[Row]]] = {
     "order_accepted": order_accepted.run,
     "quote_cached": quote_cached.run,
     "upstream_call_cpu": upstream_call.measure,
+    "token_check": token_check.run,
     "inbound_limits": inbound_limits.run,
     "order_stages": order_stages.run,
     "desk_throughput": desk_throughput.run,
