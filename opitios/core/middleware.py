@@ -15,8 +15,8 @@ from django.utils.module_loading import import_string
 from opitios.core import bodies, client_address, clock, ids, logs
 from opitios.core.admission import get_admission, put_headers
 from opitios.core.config import get_config
-from opitios.core.errors import Problem, Reason
-from opitios.core.http import account_in_path, problem_answer
+from opitios.core.errors import Problem
+from opitios.core.http import account_in_path, bad_parameter, problem_answer
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -50,7 +50,8 @@ def _turned_away(request: HttpRequest) -> Problem | None:
     # Who looks whether a process lives knows its address and not its name.
     if _is_our_host(request) or request.path.startswith(HEALTH):
         return None
-    return Problem(Reason.MALFORMED, "This host is not served here.")
+    message = "This host is not served here: the operator's ALLOWED_HOSTS names those that are."
+    return bad_parameter("Host", "not-served", message)
 
 
 def _is_our_host(request: HttpRequest) -> bool:
