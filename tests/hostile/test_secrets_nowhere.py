@@ -12,6 +12,7 @@ from psycopg import sql
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from accounts.refusals import KIND
 from opitios.core.config import get_config
 from tests.api.calls import GOOD, new_key
 from tests.hostile.secrecy import MINE, THEIRS, Client, Gateway, gateway
@@ -175,6 +176,13 @@ def test_h130_a_dump_holds_no_secret(searched: Gateway) -> None:
     assert MINE in dump
     assert "accounts_credential" in dump
     assert leaks(searched, "database dump") == []
+
+
+def test_what_was_refused_is_told_when_the_processes_end(searched: Gateway) -> None:
+    # The tests' window is an hour: these entries were written on the way out, of web and stream.
+    told = [line for line in searched.sinks["database dump"].splitlines() if KIND in line]
+    assert any('"process":"web-' in line for line in told)
+    assert any('"process":"stream-' in line for line in told)
 
 
 def test_h131_answers_repeat_no_secret(searched: Gateway) -> None:
