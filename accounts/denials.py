@@ -95,7 +95,7 @@ def set_subject(
     """Change what is known of a subject; what then is.
 
     `changes`: `allowed_ips` (networks, none: from anywhere), `rate_limits` (names and counts, None:
-    the gateway's own), `note`. Raises Refused.
+    none), `note`. Raises Refused.
     """
     _refuse_odd(DeniedToken.Kind.SUB, sub)
     said = reason_of(reason)

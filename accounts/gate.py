@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import lru_cache
 
 import structlog
+from django.apps import apps
 from django.db import DatabaseError
 
 from accounts.apps import GUARDED
@@ -113,6 +114,8 @@ class Gate:
     def admit(self, principal: Principal, address: str | None) -> Principal:
         """Let a verified token in from this address, without the accounts barred from there.
 
+        Of its own limits and its subject's the smaller ones hold.
+
         Raises Problem UNAUTHORIZED, the same as for a token that is not valid; UNAVAILABLE before
         the lists were read once.
         """
@@ -128,11 +131,14 @@ class Gate:
         ):
             raise Problem(Reason.UNAUTHORIZED, NOT_VALID)
         self._seen.add(principal.sub)
+        limits = lists.rate_limits.get(principal.sub)
+        if limits:
+            principal = replace(principal, rate_limits=_smaller(principal.rate_limits, limits))
         barred = lists.barred(address) if lists.accounts else frozenset()
         return _without(principal, barred) if barred else principal
 
     def rate_limits(self, sub: str) -> Mapping[str, int] | None:
-        """A subject's limits in place of the gateway's own, None where it has none."""
+        """The limits staff gave a subject, None where it has none."""
         return self._lists.rate_limits.get(sub)
 
     # The loop
@@ -152,6 +158,8 @@ class Gate:
             self._thread.join(timeout=3)
 
     def _run(self) -> None:
+        # It is started while Django still sets up, when nobody may ask the database.
+        apps.ready_event.wait()
         next_note = clock.monotonic()
         while not self._closing.is_set():
             self._wanted.clear()
@@ -220,6 +228,11 @@ def _networks(name: str, texts: list[str]) -> tuple[Network, ...]:
         # Written past our commands. It must not keep newer denials out: nobody comes in by it.
         logger.exception("a list of networks cannot be read", of=name)
         return ()
+
+
+def _smaller(told: Mapping[str, int] | None, ours: Mapping[str, int]) -> Mapping[str, int]:
+    claimed = told or {}
+    return {**claimed, **{name: min(n, claimed.get(name, n)) for name, n in ours.items()}}
 
 
 def _without(principal: Principal, barred: frozenset[str]) -> Principal:

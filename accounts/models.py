@@ -442,7 +442,7 @@ class Subject(models.Model):
     sub = models.CharField(primary_key=True, max_length=128)
     # Networks (CIDR) it may come from; none: from anywhere.
     allowed_ips = models.JSONField(default=list)
-    # Limits in place of the gateway's own, in the names a token's `rate_limits` has; null: none.
+    # As if its tokens' `rate_limits` said so; the smaller of both holds. Null: none.
     rate_limits = models.JSONField(null=True)
     note = models.CharField(max_length=200, default="", blank=True)
     # To the minute; null: never since the row is there.

@@ -1,6 +1,7 @@
 """Denied tokens and callers from elsewhere: in force by the next poll; no request asks for them."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -13,12 +14,13 @@ from accounts.gate import Gate
 from accounts.models import AccountNetworks, Subject
 from accounts.tokens import Grant, mint, verifier
 from opitios.core import clock, database
-from opitios.core.config import get_config
+from opitios.core.config import Timers, get_config
 from opitios.core.errors import Reason
 from tests.accounts.custodial import ME, last_system_seq, system_entries
 from tests.accounts.issuer import refused
 from tests.support.accounts import open_account
 from tests.support.until import until
+from tests.trading.outages import proxied_postgres
 
 pytestmark = pytest.mark.django_db
 
@@ -250,10 +252,60 @@ def test_a_list_that_cannot_be_read_lets_nobody_in_and_keeps_no_denial_out(
         AccountNetworks.objects.filter(account_id=account).delete()
 
 
-def test_a_subject_s_limits_are_there_for_the_limits(lists: Gate, sub: str) -> None:
+@pytest.mark.parametrize(
+    ("claimed", "held"),
+    [
+        (None, {"requests_per_minute": 30, "orders_per_day": 0}),
+        ({"orders_per_day": 5}, {"requests_per_minute": 30, "orders_per_day": 0}),
+        (
+            {"requests_per_minute": 7, "x": 1},
+            {"requests_per_minute": 7, "orders_per_day": 0, "x": 1},
+        ),
+    ],
+)
+def test_of_a_token_s_limits_and_its_subject_s_the_smaller_hold(
+    lists: Gate, sub: str, claimed: dict[str, int] | None, held: dict[str, int]
+) -> None:
     limits = {"requests_per_minute": "30", "orders_per_day": "0"}
     denials.set_subject(sub, {"rate_limits": limits}, actor=ME, reason="small")
     lists.refresh()
 
+    known = replace(signed(sub), rate_limits=claimed)
+
+    assert lists.admit(known, HERE).rate_limits == held
+    assert known.rate_limits == claimed
     assert lists.rate_limits(sub) == {"requests_per_minute": 30, "orders_per_day": 0}
     assert lists.rate_limits("nobody") is None
+
+
+def test_a_hint_makes_the_poll_come_at_once(sub: str) -> None:
+    config = get_config().model_copy(
+        update={"role": "web", "timers": Timers(access_poll=600, pool_row=600)}
+    )
+    patient = Gate(config)
+    patient.start()
+    try:
+        until(lambda: patient.is_loaded and patient._listener.connected.is_set())  # type: ignore[union-attr] # started
+        known = signed(sub)
+        assert patient.admit(known, HERE) is known
+
+        denials.deny("sub", sub, until=None, actor=ME, reason="left")
+
+        until(lambda: patient._lists.denies(known, clock.now()), seconds=5)
+    finally:
+        patient.stop()
+
+
+def test_without_postgres_the_lists_go_on_as_they_were(sub: str) -> None:
+    lists = Gate(get_config())
+    denials.deny("sub", f"other-{sub}", until=None, actor=ME, reason="left")
+    lists.refresh()
+    with proxied_postgres() as proxy:
+        proxy.vanish()
+
+        lists._step(lists.refresh)
+
+        known = signed(sub)
+        assert lists.admit(known, HERE) is known
+        with refused():
+            lists.admit(signed(f"other-{sub}"), HERE)

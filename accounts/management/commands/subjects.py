@@ -43,7 +43,7 @@ class Command(BaseCommand):
         limits.add_argument(
             "--limit", action="append", type=limit, metavar="NAME=N", help="all of its limits"
         )
-        limits.add_argument("--no-limits", action="store_true", help="the gateway's own limits")
+        limits.add_argument("--no-limits", action="store_true", help="only its tokens' own limits")
         change.add_argument("--note", help="one line; empty for none")
         change.add_argument("--reason", required=True, help="why: it is in the system journal")
         change.add_argument("--actor", help="who; unset: the login at this command line")
@@ -79,7 +79,7 @@ class Command(BaseCommand):
             table.add_row(
                 row["sub"],
                 " ".join(row["allowed_ips"]) or "any",
-                limits or "the gateway's",
+                limits or "none",
                 row["note"],
                 row["last_seen_at"] or "never",
             )
