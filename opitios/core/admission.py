@@ -18,7 +18,7 @@ from django.http import HttpResponse
 from pydantic import ValidationError
 
 from opitios.core import clock
-from opitios.core.bus import namespace
+from opitios.core.bus import get_bus, namespace
 from opitios.core.config import InboundLimits, get_config, read_config, settings_age
 from opitios.core.errors import Problem, Reason
 from opitios.core.permits import Bucket, Charge, Limit, Permits, RedisStore
@@ -389,6 +389,7 @@ def get_admission() -> Admission:
     """The admission of this process, running."""
     config = get_config()
     store = RedisStore(config.redis_url.get_secret_value(), namespace=namespace())
-    admission = Admission(Permits(store), config.limits, get_threads())
+    permits = Permits(store, on_lost=get_bus().rest)
+    admission = Admission(permits, config.limits, get_threads())
     admission.start()
     return admission

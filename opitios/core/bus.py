@@ -75,9 +75,16 @@ class Bus:
         try:
             return self._send(commands)
         except redis.RedisError as error:
-            self._closed_until = clock.monotonic() + OPEN_SECONDS
+            self.rest()
             logger.warning("redis does not answer", error=type(error).__name__)
             return None
+
+    def rest(self) -> None:
+        """Ask nothing for a while: Redis did not answer, here or to somebody else.
+
+        A request that waited for it in vain does not wait for it again (law 6).
+        """
+        self._closed_until = clock.monotonic() + OPEN_SECONDS
 
     def key(self, name: str) -> str:
         """Name a key of this gateway."""

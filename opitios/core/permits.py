@@ -184,9 +184,17 @@ class Permits:
     `settle()` is to be called every tenth of a second, by one thread; nobody else waits for it.
     """
 
-    def __init__(self, store: Store, *, now: Callable[[], float] = clock.monotonic) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        now: Callable[[], float] = clock.monotonic,
+        on_lost: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_lost` is told when Redis does not answer."""
         self._store = store
         self.now = now
+        self._on_lost = on_lost
         self._buckets: dict[tuple[str, str], Bucket] = {}
         self._unsettled: set[Bucket] = set()
         self._processes = 1
@@ -335,6 +343,7 @@ class Permits:
             self._unsettled.clear()
             for bucket in self._buckets.values():
                 bucket.spent = 0.0
+        self._on_lost()
         logger.warning("limits are counted without redis", error=type(error).__name__)
 
     def _spent_from(self, now: float) -> list[Bucket]:

@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from opitios.core import clock
+from opitios.core.bus import Bus
 from opitios.core.permits import Bucket, Limit, Permits, RedisStore, Store
 
 # Slow enough that a test earns nothing while it runs.
@@ -190,6 +191,19 @@ def test_c19_an_emptied_redis_is_told_again_what_was_spent() -> None:
     fleet.flush()
 
     assert fleet.taken(60, MINUTE) == 0
+
+
+def test_g17_a_request_that_waited_for_redis_in_vain_does_not_wait_for_it_again() -> None:
+    bus = Bus("redis://127.0.0.1:9/0")
+    store = Gone(Fleet(1).stores[0])
+    store.away = True
+    permits = Permits(store, on_lost=bus.rest)
+    permits.share_among(2)
+    assert bus.is_up
+
+    permits.take([(permits.bucket(MINUTE, "bot-7"), 1)], divided=False, may_wait=True)
+
+    assert not bus.is_up
 
 
 def test_a_failure_under_a_request_is_decided_from_memory() -> None:
