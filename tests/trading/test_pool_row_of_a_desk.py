@@ -13,6 +13,7 @@ from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
 from tests.trading.desks import running_desk
 from tests.trading.knowing import wait_for_pressure, wait_for_state
+from trading.desk import MOST_WAITING
 
 pytestmark = pytest.mark.django_db
 
@@ -40,8 +41,10 @@ def test_the_row_shows_breaker_budget_and_calls_under_way(
         desk.wait_for(place(account_id), "filled")
         pool: Any = desk.desk._pool
         sandbox.fault("hang", account=account_id, route="*orders", times=0)
-        for symbol in ("AAPL", "MSFT", "TSLA", "NVDA"):
+        # Four may be under way at once: the fifth waits.
+        for symbol in ("AAPL", "MSFT", "TSLA", "NVDA", "SPY"):
             place(account_id, symbol=symbol)
+        until(lambda: desk.desk.books.depth() == 1)
         found = until(lambda: busy(pool, account_id))
         assert found is not None
         account, view = found
@@ -60,6 +63,9 @@ def test_the_row_shows_breaker_budget_and_calls_under_way(
     shown_process = next(each for each in view["processes"] if each["name"] == "desk-row")
     assert not {"accounts", "upstreams"} & shown_process.keys()
     assert shown_process["senders"]["busy"] >= 1
+    queue = shown_process["queue"]
+    assert (queue["depth"], queue["max"]) == (1, MOST_WAITING)
+    assert queue["oldest_ms"] >= 0
 
 
 def test_an_account_nobody_owns_shows_no_breaker(db: None, sandbox: SandboxProcess) -> None:
