@@ -330,7 +330,9 @@ class Desk:
                 self._plan_cancel(row)
 
     def _send_soon(self, account_id: str) -> None:
-        self._jobs.put(lambda: self.send_next(account_id), self._priority(account_id))
+        self._jobs.put(
+            lambda: self.send_next(account_id), self._priority(account_id), f"send {account_id}"
+        )
 
     def _priority(self, account_id: str) -> str:
         account = self._pool.get(account_id)

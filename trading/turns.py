@@ -23,26 +23,38 @@ class Turns:
     """What is to be done, first in first out for each priority. Safe to use from any thread."""
 
     def __init__(self) -> None:
-        self._lanes: Mapping[str, deque[Job]] = {
+        self._lanes: Mapping[str, deque[tuple[str | None, Job]]] = {
             word: deque() for word in ("high", "normal", "low")
         }
+        self._named: set[str] = set()
         self._round = cycle(_ROUND)
         self._there = threading.Condition()
         self._is_closed = False
 
-    def put(self, job: Job, priority: str) -> None:
-        """Add something to do for an account of this priority (`high`, `normal`, `low`)."""
+    def put(self, job: Job, priority: str, name: str | None = None) -> None:
+        """Add something to do for an account of this priority (`high`, `normal`, `low`).
+
+        name: one of the same name that waits already makes it unnecessary. A desk that is short of
+        processor time would else be given more to do with each poll than it can do until the next.
+        """
         with self._there:
-            if not self._is_closed:
-                self._lanes[priority].append(job)
-                self._there.notify()
+            if self._is_closed or name in self._named:
+                return
+            if name is not None:
+                self._named.add(name)
+            self._lanes[priority].append((name, job))
+            self._there.notify()
 
     def get(self) -> Job | None:
         """Wait for a turn; None once `close` was called and what was there before it is done."""
         with self._there:
             self._there.wait_for(lambda: self._is_closed or any(self._lanes.values()))
             lane = self._lanes[next(self._round)] or self._highest()
-            return lane.popleft() if lane else None
+            if not lane:
+                return None
+            name, job = lane.popleft()
+            self._named.discard(name or "")
+            return job
 
     def close(self) -> None:
         """Take nothing more."""
@@ -50,5 +62,5 @@ class Turns:
             self._is_closed = True
             self._there.notify_all()
 
-    def _highest(self) -> deque[Job] | None:
+    def _highest(self) -> deque[tuple[str | None, Job]] | None:
         return next((lane for lane in self._lanes.values() if lane), None)

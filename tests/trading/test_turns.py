@@ -146,3 +146,21 @@ def test_a_desk_short_of_senders_sends_for_the_high_account_first(
     # Between the two a turn or two may be low's: it never stands still.
     assert sent(high)[0] < sent(low)[0]
     assert sent(high)[-1] < sent(low)[-1]
+
+
+def test_what_waits_already_is_not_added_again_and_what_was_taken_is() -> None:
+    turns, done = Turns(), []
+    for word in ("a", "a", "b", "a"):
+        turns.put(lambda word=word: done.append(word), "normal", word)  # type: ignore[misc]
+    turns.put(lambda: done.append("x"), "normal")
+    turns.put(lambda: done.append("x"), "normal")
+
+    first = turns.get()
+    assert first is not None
+    turns.put(lambda: done.append("a again"), "normal", "a")
+    first()
+    turns.close()
+    while (job := turns.get()) is not None:
+        job()
+
+    assert done == ["a", "b", "x", "x", "a again"]
