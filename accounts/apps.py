@@ -30,7 +30,8 @@ class AccountsConfig(AppConfig):
         if role in SERVING:
             from accounts.pool import get_pool  # noqa: PLC0415
 
-            get_pool().show("refusals", refusals.get_refusals().part)
+            if role == "web":
+                get_pool().show("refusals", refusals.get_refusals().part)
             get_pool().start()
         if role in GUARDED:
             from accounts import gate, tokens  # noqa: PLC0415

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from django.test import Client
 from psycopg import sql
 
 from accounts import checks as of_accounts
@@ -14,7 +15,7 @@ from accounts.models import Account, Credential
 from opitios import checks as of_the_roof
 from opitios.core import database, startup
 from opitios.core.config import Config, get_config
-from tests.support.accounts import open_account
+from tests.support.accounts import open_account, token
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_database")]
 
@@ -160,5 +161,9 @@ def test_an_account_under_a_master_key_we_lack_is_told(config: Config) -> None:
 
     assert "k9" in found(of_accounts.check_keys, config)["accounts.W001"]
     assert of_accounts.missing_master_keys() == ["k9"]
+    bearer = {"Authorization": f"Bearer {token([], permissions=['monitor'])}"}
+    told = Client().get("/api/v1/health", headers=bearer).json()
+    assert (told["status"], told["components"]["keys"]) == ("down", "missing")
+    assert Client().get("/health/ready").status_code == 503
     Account.objects.filter(account_id=account_id).update(enabled=False)
     assert found(of_accounts.check_keys, config) == {}
