@@ -37,6 +37,7 @@ class Victim:
     client_order_ids: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     page_tokens: list[str] = field(default_factory=list)
+    halt_ids: list[str] = field(default_factory=list)
 
     @classmethod
     def open(cls, *, url: str | None = None, sub: str = "bot-8") -> "Victim":
@@ -46,6 +47,7 @@ class Victim:
         for number in range(3):
             victim._order(f"theirs-{number}-{uuid4().hex[:8]}")
         victim._fill()
+        victim._halt()
         victim._read_tokens()
         return victim
 
@@ -57,7 +59,7 @@ class Victim:
     @property
     def names(self) -> list[str]:
         """What nobody else may be shown."""
-        return [self.account, *self.order_ids, *self.client_order_ids]
+        return [self.account, *self.order_ids, *self.client_order_ids, *self.halt_ids]
 
     def _order(self, client_order_id: str) -> None:
         key = new_key()
@@ -80,6 +82,11 @@ class Victim:
             row = executions.report(claimed.row["id"], said, CAUSE)
         self.order_ids.append(str(row["broker_order_id"]))
 
+    def _halt(self) -> None:
+        """Of a symbol that nobody trades."""
+        body = {"scope": "symbol", "account_id": self.account, "symbol": "ZZZ", "reason": "theirs"}
+        self.halt_ids.append(read(self.api.call("POST", "/api/v1/halts", body))["id"])
+
     def _read_tokens(self) -> None:
         for rest in ("orders?status=all&limit=1", "fills?limit=1", "journal?limit=1"):
             page = read(self.api.get(f"/api/v1/accounts/{self.account}/{rest}"))
@@ -100,9 +107,12 @@ class Call:
         return f"{self.method} {self.path}"
 
     def ask(self, api: Api, account: str) -> HttpResponse:
-        """Ask it about an account, with the token of `api`."""
+        """Ask it about an account, with the token of `api`; the body may name it, too."""
         path = self.path.replace("{account_id}", account)
-        return api.call(self.method, path, self.body, X_Request_ID="the-same", **self.headers)
+        body = self.body
+        if isinstance(body, dict):
+            body = json.loads(json.dumps(body).replace("{account_id}", account))
+        return api.call(self.method, path, body, X_Request_ID="the-same", **self.headers)
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -133,17 +143,40 @@ def calls_about(victim: Victim) -> Iterator[Call]:
             yield from (Call(method, filled, _body(method, victim)) for method in METHODS)
 
 
+def calls_naming(victim: Victim) -> Iterator[Call]:
+    """Every operation without an account in its path, asked about one all the same."""
+    halt: dict[str, Any] = {"account_id": "{account_id}", "reason": "odd", "mode": "halt"}
+    bodies: list[Any] = [
+        {**halt, "scope": "account"},
+        {**halt, "scope": "account", "cancel_orders": True},
+        {**halt, "scope": "symbol", "symbol": "AAPL"},
+        {"accounts": ["{account_id}"]},
+        {"account_id": "{account_id}"},
+        {"orders": [{"account_id": "{account_id}", **GOOD}]},
+        {"order": GOOD, "accounts": ["{account_id}"]},
+    ]
+    for method, path, _ in operations():
+        if "{account_id}" in path or not path.startswith("/api/v1/") or method == "HEAD":
+            continue
+        for filled in _filled(path, victim):
+            for name in ("accounts", "account_id", "account", "page_token"):
+                yield Call(method, f"{filled}?{name}={{account_id}}")
+            yield from (Call(method, filled, body) for body in bodies if method != "GET")
+
+
 def _filled(path: str, victim: Victim) -> Iterator[str]:
     """The path with each of the victim's names in place of its parameters, but for the account."""
     named: dict[str, Sequence[str]] = {
         "account_id": ["{account_id}"],
         "order_id": [*victim.order_ids, *victim.client_order_ids[:1]],
         "symbol": ["AAPL"],
+        "halt_id": victim.halt_ids,
+        "occ": ["AAPL261218C00200000"],
     }
     names = re.findall(r"\{(\w+)\}", path)
     unknown = set(names) - named.keys()
     assert not unknown, f"{path}: say here what stands for {unknown}"
-    for number in range(max(len(named[name]) for name in names)):
+    for number in range(max((len(named[name]) for name in names), default=1)):
         yield re.sub(r"\{(\w+)\}", lambda found: _nth(named[found[1]], number), path)  # noqa: B023
 
 
