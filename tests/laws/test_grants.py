@@ -10,7 +10,8 @@ Connection = psycopg.Connection[TupleRow]
 
 READ_ONLY = {"accounts_journalentry", "accounts_journalhead", "django_migrations"}
 NEVER_DELETED = {"accounts_account", "accounts_credential", "accounts_rosterversion",
-                 "accounts_accountrevision", "accounts_rotation",
+                 "accounts_accountrevision", "accounts_rotation", "accounts_halt",
+                 "accounts_limits",
                  "trading_order", "trading_attempt", "trading_fill"}  # fmt: skip
 
 

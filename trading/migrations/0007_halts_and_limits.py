@@ -135,7 +135,11 @@ BEGIN
             ORDER BY e.seq LIMIT 1;
         RETURN;
     END IF;
-    IF p_stamp IS NOT NULL THEN
+    -- Mostly nothing is limited or halted: one look, and none further.
+    IF p_stamp IS NOT NULL AND (p_counted IS NOT NULL
+            OR p_stamp <> (SELECT coalesce(sum(l.version), 0) FROM accounts_limits l
+                           WHERE l.account_id IN (p_account, '*'))
+            OR EXISTS (SELECT 1 FROM accounts_halt h WHERE h.lifted_at IS NULL)) THEN
         denial := order_check(p_account, p_subject, p_symbol, p_stamp, p_counted);
         IF denial IS NOT NULL THEN
             RETURN;
@@ -156,13 +160,14 @@ CLAIM = r"""
 -- the account appends to it. So a claim commits before that is confirmed, or sees it.
 -- 1. Lock the order if it may still be sent: queued, unchanged since the desk read it, in time,
 --    not asked to be cancelled, its account leased by this desk, not suspended, on the roster.
--- 2. No halt may stand over it: `held` is the strictest that does. Under `reduce_only` it may go
---    if it was found to reduce (trading/halts.py), which holds until p_reduces_until.
+-- 2. Where any halt stands (p_halts), none may stand over it: `held` is the strictest that does.
+--    Under `reduce_only` it may go if it was found to reduce (trading/halts.py), which holds until
+--    p_reduces_until.
 -- 3. Append the entry.
 -- 4. Change the row, and write the attempt: only now may a byte leave (law 4).
 CREATE FUNCTION order_claim(
     p_order uuid, p_expected_seq bigint, p_owner text, p_process text, p_body text,
-    p_reduces_until timestamptz,
+    p_halts boolean, p_reduces_until timestamptz,
     OUT seq bigint, OUT recorded_at timestamptz, OUT attempt integer, OUT held text
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -181,15 +186,17 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    -- `halt` comes before `reduce_only`.
-    SELECT min(h.mode) INTO held FROM accounts_halt h WHERE h.lifted_at IS NULL
-        AND (h.account_id IS NULL OR h.account_id = v_account)
-        AND (h.symbol IS NULL OR h.symbol = v_symbol);
-    IF held = 'reduce_only' AND p_reduces_until > clock_timestamp() THEN
-        held := NULL;
-    END IF;
-    IF held IS NOT NULL THEN
-        RETURN;
+    IF p_halts THEN
+        -- `halt` comes before `reduce_only`.
+        SELECT min(h.mode) INTO held FROM accounts_halt h WHERE h.lifted_at IS NULL
+            AND (h.account_id IS NULL OR h.account_id = v_account)
+            AND (h.symbol IS NULL OR h.symbol = v_symbol);
+        IF held = 'reduce_only' AND p_reduces_until > clock_timestamp() THEN
+            held := NULL;
+        END IF;
+        IF held IS NOT NULL THEN
+            RETURN;
+        END IF;
     END IF;
     attempt := v_attempt;
     SELECT a.seq, a.recorded_at INTO seq, recorded_at
@@ -206,7 +213,8 @@ WRITE = r"""
 -- alone (it has no kind); the answers come in its order (n).
 -- Locks are taken in one order by everybody, or two writers could wait for each other: where there
 -- are claims, first that of the halts, shared; then the orders, by id; then the heads of their
--- journals, by account.
+-- journals, by account. Only then is looked whether any halt stands: who sets one over these
+-- accounts waits for one of the locks.
 -- Everything here is found by a key; a plan made while a table was small must not stay a scan.
 CREATE OR REPLACE FUNCTION orders_write(p_writes json)
 RETURNS TABLE (n integer, outcome text, seq bigint, recorded_at timestamptz, attempt integer)
@@ -215,6 +223,7 @@ DECLARE
     w record;
     v_orders uuid[];
     v_claims boolean;
+    v_halts boolean;
     v_held text;
 BEGIN
     SELECT array_agg((e ->> 'order_id')::uuid), bool_or(e ->> 'owner' IS NOT NULL)
@@ -225,6 +234,7 @@ BEGIN
     PERFORM journal_lock(l.account_id) FROM (SELECT DISTINCT t.account_id FROM (
         SELECT o.account_id FROM trading_order o WHERE o.id = ANY(v_orders)
         ORDER BY o.id FOR UPDATE) t ORDER BY t.account_id) l;
+    v_halts := v_claims AND EXISTS (SELECT 1 FROM accounts_halt h WHERE h.lifted_at IS NULL);
     FOR w IN SELECT * FROM ROWS FROM (json_to_recordset(p_writes) AS (
             order_id uuid, expected bigint, owner text, process text, reduces_until timestamptz,
             kind text, body text, patch jsonb, fill jsonb, ended jsonb)) WITH ORDINALITY LOOP
@@ -233,7 +243,8 @@ BEGIN
         IF w.owner IS NOT NULL THEN
             SELECT c.seq, c.recorded_at, c.attempt, c.held
                 INTO seq, recorded_at, attempt, v_held FROM order_claim(
-                    w.order_id, w.expected, w.owner, w.process, w.body, w.reduces_until) c;
+                    w.order_id, w.expected, w.owner, w.process, w.body, v_halts,
+                    w.reduces_until) c;
             outcome := CASE WHEN seq IS NOT NULL THEN 'changed' ELSE coalesce(v_held, 'stale') END;
         ELSIF w.kind IS NOT NULL THEN
             SELECT c.outcome, c.seq, c.recorded_at INTO outcome, seq, recorded_at

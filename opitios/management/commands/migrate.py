@@ -18,6 +18,8 @@ NEVER_DELETED = (
     "accounts_rosterversion",
     "accounts_accountrevision",
     "accounts_rotation",
+    "accounts_halt",
+    "accounts_limits",
     "trading_order",
     "trading_attempt",
     "trading_fill",
