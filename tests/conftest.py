@@ -5,7 +5,7 @@ back between tests (the journal refuses it): a test uses account ids of its own.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -158,6 +158,33 @@ def owner_connection(django_db_setup: None) -> Iterator[psycopg.Connection[Tuple
     """The owner's connection to this worker's database, each statement its own transaction."""
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture
+def tampered(owner_connection: psycopg.Connection[TupleRow]) -> Callable[[str], None]:
+    """Run a statement with every guard of the two journal tables off, as an owner could.
+
+    They stand again as they did: the start-up checks of processes look at them.
+    """
+    tables = ("accounts_journalentry", "accounts_journalhead")
+    guards = (
+        "SELECT tgrelid::regclass::text, tgname FROM pg_trigger"
+        " WHERE tgrelid = ANY(%s::regclass[]) AND tgenabled = 'A'"
+    )
+
+    def run(statement: str) -> None:
+        with owner_connection.transaction():
+            standing = owner_connection.execute(guards, [list(tables)]).fetchall()
+            for table in tables:
+                owner_connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL".encode())
+            owner_connection.execute(statement.encode())
+            for table in tables:
+                owner_connection.execute(f"ALTER TABLE {table} ENABLE TRIGGER ALL".encode())
+            for table, guard in standing:
+                again = f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {guard}"
+                owner_connection.execute(again.encode())
+
+    return run
 
 
 @pytest.fixture

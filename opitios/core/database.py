@@ -123,7 +123,7 @@ def unpooled() -> "psycopg.Connection[TupleRow]":
         "port": told["PORT"],
     }
     given = {name: value for name, value in where.items() if value}
-    return psycopg.connect(**given, **options, autocommit=True)
+    return BoundedConnection.connect(**given, **options, autocommit=True)
 
 
 class NotReached(OperationalError):

@@ -19,21 +19,6 @@ ENTRIES, HEADS = "accounts_journalentry", "accounts_journalhead"
 Owner = psycopg.Connection[TupleRow]
 
 
-@pytest.fixture
-def tampered(owner_connection: Owner) -> Callable[[str], None]:
-    """Run a statement with every guard of the two journal tables off, as an owner could."""
-
-    def run(sql: str) -> None:
-        with owner_connection.transaction():
-            for table in (ENTRIES, HEADS):
-                owner_connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL".encode())
-            owner_connection.execute(sql.encode())
-            for table in (ENTRIES, HEADS):
-                owner_connection.execute(f"ALTER TABLE {table} ENABLE TRIGGER ALL".encode())
-
-    return run
-
-
 def a_journal(account_id: str, entries: int = 3) -> None:
     """Open a journal and fill it."""
     database.rows("SELECT journal_open(%s)", (account_id,))

@@ -2,10 +2,8 @@
 
 from collections.abc import Callable
 
-import psycopg
 import pytest
 from django.test import Client
-from psycopg.rows import TupleRow
 
 pytestmark = pytest.mark.django_db
 
@@ -47,21 +45,6 @@ def test_an_entry_s_page_shows_its_body_and_its_proof(superuser: Client, account
     assert bytes(entry.prev_hash).hex() in page
     assert "&quot;strategy&quot;: &quot;mr-7&quot;" in page
     assert f"/admin/trading/order/{entry.order_id}/change/" in page
-
-
-@pytest.fixture
-def tampered(owner_connection: psycopg.Connection[TupleRow]) -> Callable[[str], None]:
-    """Run a statement with every guard of the two journal tables off, as an owner could."""
-
-    def run(sql: str) -> None:
-        with owner_connection.transaction():
-            for table in (ENTRIES, HEADS):
-                owner_connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL".encode())
-            owner_connection.execute(sql.encode())
-            for table in (ENTRIES, HEADS):
-                owner_connection.execute(f"ALTER TABLE {table} ENABLE TRIGGER ALL".encode())
-
-    return run
 
 
 def verdict(client: Client, page: str) -> str:
