@@ -13,6 +13,7 @@ from opitios.core import client_address
 from opitios.core.client_address import read_networks
 from tests.accounts.custodial import ME
 from tests.api.calls import Api, problem, read
+from tests.hostile.forgeries import lasting
 from tests.support.accounts import TRADER, token
 from tests.support.orders import kinds
 
@@ -39,8 +40,8 @@ def sub_of(api: Api) -> str:
 def told(response: HttpResponse) -> dict[str, Any]:
     """An answer, but for its request's own id."""
     body = json.loads(response.content)
-    headers = dict(response.headers) | {"X-Request-ID": "-"}
-    return {"status": response.status_code, "headers": headers, **body, "request_id": "-"}
+    about = {"status": response.status_code, "headers": lasting(response), "request_id": "-"}
+    return {**body, **about}
 
 
 def test_a_subject_from_elsewhere_hears_what_a_forged_token_hears(api: Api) -> None:

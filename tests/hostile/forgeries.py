@@ -12,6 +12,7 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from django.http import HttpResponse
 
 from accounts import gate
 from accounts.tokenkeys import Demands
@@ -31,6 +32,7 @@ from tests.accounts.issuer import (
 )
 from tests.api.calls import Api
 from tests.hostile.corpus import in_every_case, refused, untouched
+from tests.hostile.strangers import FLEETING
 
 HS = {"alg": "HS256", "typ": "JWT", "kid": "hs"}
 # Each key of the ring: its kid, its algorithm, its private half.
@@ -86,12 +88,17 @@ def raw(payload: dict[str, Any], name: str, text: str, *, kid: str = "hs") -> st
     return token(body.encode(), header=HS | {"kid": kid})
 
 
+def lasting(answer: HttpResponse) -> dict[str, str]:
+    """An answer's headers, but for those that tell the time and what a limit has left."""
+    return {name: value for name, value in answer.items() if name not in FLEETING}
+
+
 def answers(api: Api, authorization: str) -> Iterator[tuple[Any, ...]]:
     """What a reader and a trader hear: status, headers and body, but for the request's id."""
     about = {"Authorization": authorization, "X_Request_ID": "the-same"}
     for answer in (api.get(**about), api.place(**about)):
         refused(answer, 401, hides=[api.account])
-        yield answer.status_code, sorted(answer.headers.items()), answer.content
+        yield answer.status_code, lasting(answer), answer.content
 
 
 def all_refused(api: Api, tokens: Iterable[str], *, detail: str = NOT_VALID) -> None:

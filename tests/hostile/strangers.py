@@ -25,7 +25,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 NOBODY = "no-such-account"
 
 # What tells two equal answers apart: their own names, and the time that passed between them.
-_FLEETING = {"X-Request-ID", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit"}
+FLEETING = {"X-Request-ID", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit"}
 
 
 @dataclass
@@ -217,7 +217,7 @@ def _body(method: str, victim: Victim) -> Any:
 def told(answer: HttpResponse, account: str) -> dict[str, Any]:
     """An answer, but for the account that was asked about."""
     headers: dict[str, Any] = {
-        name: value for name, value in answer.items() if name not in _FLEETING
+        name: value for name, value in answer.items() if name not in FLEETING
     }
     text = answer.content.decode()
     if account and answer["Content-Type"].endswith("json"):
