@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, MutableMapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -140,7 +141,9 @@ def _write(logger: logging.Logger, level: str, event: str, fields: dict[str, Any
     if logger.isEnabledFor(logging.INFO):
         about = {"logger": logger.name, "level": level, "at": clock.rfc3339(clock.now())}
         line = orjson.dumps({**fields, "event": event, **about}).decode()
-        os.write(sys.stderr.fileno(), f"{scrub(line)}\n".encode())
+        # A full disk under the log must not turn an accepted order into an error.
+        with suppress(OSError):
+            os.write(sys.stderr.fileno(), f"{scrub(line)}\n".encode())
 
 
 def configure(level: str) -> None:

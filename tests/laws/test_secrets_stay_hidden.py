@@ -97,14 +97,15 @@ def test_neither_journal_nor_row_nor_bus_shows_a_token() -> None:
 
 
 def test_the_access_log_has_neither_query_nor_token(
-    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """H122, H124: but the user agent, which is for finding who asked."""
     api = Api.open()
 
     api.get("?status=all&page_token=CANARY", User_Agent="bot/7")
 
-    logged = "".join(capsys.readouterr()) + caplog.text
+    logged = "".join(capfd.readouterr()) + caplog.text
+    assert '"logger":"access"' in logged
     assert api.orders in logged
     assert "CANARY" not in logged
     assert "bot/7" in logged
