@@ -39,7 +39,7 @@ def campaign(plan: Plan, tell: Tell, advance: Callable[[int], None]) -> dict[str
     Raises:
         StartupError: the gateway did not start.
     """
-    began = clock.monotonic()
+    began, code = clock.monotonic(), origin()
     with trial.started(plan.accounts, plan.seed, tell) as running:
         caller = _Caller(running.stack.addresses.api_url, running.token)
         prober = Prober(
@@ -50,7 +50,7 @@ def campaign(plan: Plan, tell: Tell, advance: Callable[[int], None]) -> dict[str
         )
         _probe_all(prober, plan, caller, advance)
         restarts = running.restarts()
-    return _evidence(plan, prober.met, restarts, clock.monotonic() - began)
+    return code | _evidence(plan, prober.met, restarts, clock.monotonic() - began)
 
 
 def _probe_all(
@@ -118,7 +118,6 @@ def _evidence(plan: Plan, met: Met, restarts: int, seconds: float) -> dict[str, 
         "campaign": "schemathesis",
         "holds": enough and not met.failures and restarts == 0,
         "seed": plan.seed,
-        **origin(),
         "cases": met.cases,
         "accounts": plan.accounts,
         "operations": len(met.by_operation),
