@@ -24,6 +24,9 @@ from tests.support import environment, services
 # Few tests, and each of them starts, kills and awaits whole processes.
 LONG = tuple(f"tests/{name}/" for name in ("campaigns", "fleet", "matrix", "operator"))
 
+# Helpers that assert, wherever they are imported first.
+pytest.register_assert_rewrite("tests.hostile.corpus", "tests.hostile.wire")
+
 SESSION = pytest.StashKey[services.Session]()
 SERVERS = pytest.StashKey[services.Servers]()
 

@@ -25,6 +25,8 @@ MOST_OF_ONE = 4
 # A reader older than this is slow, and nobody waits for it. A body that is there is read within
 # 0.05 s, even where all threads of a process want the interpreter's lock.
 SLOW_SECONDS = 0.25
+# With a crowd waiting already, so long: bodies that are there move it on, slow ones do not.
+CROWDED_SECONDS = 0.1
 
 _READS_NOTHING = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -32,7 +34,7 @@ _READS_NOTHING = frozenset({"GET", "HEAD", "OPTIONS"})
 class BodySlots:
     """The places for those who read. Whose place is taken waits for it, but not for a slow reader.
 
-    At most `in_all` read at a time, `of_one` of the same name; at most `may_wait` wait.
+    At most `in_all` read at a time, `of_one` of the same name; `may_wait` wait at leisure.
     """
 
     def __init__(self, *, in_all: int, of_one: int, may_wait: int) -> None:
@@ -55,7 +57,7 @@ class BodySlots:
         came = clock.monotonic()
         with self._freed:
             while others := self._in_the_way_of(name):
-                self._wait(until=min(came, max(others)) + SLOW_SECONDS)
+                self._wait(until=min(came, max(others)) + self._patience)
             began = clock.monotonic()
             self._reading.setdefault(name, []).append(began)
             self._count += 1
@@ -72,7 +74,7 @@ class BodySlots:
 
     def _wait(self, *, until: float) -> None:
         left = until - clock.monotonic()
-        if left <= 0 or self._waiting >= self._may_wait:
+        if left <= 0:
             detail = "Too many bodies that began to come have not come yet."
             raise Problem(Reason.SLOW_BODIES, detail, retry_after_seconds=1.0)
         self._waiting += 1
@@ -80,6 +82,10 @@ class BodySlots:
             self._freed.wait(left)
         finally:
             self._waiting -= 1
+
+    @property
+    def _patience(self) -> float:
+        return SLOW_SECONDS if self._waiting < self._may_wait else CROWDED_SECONDS
 
     def _give_back(self, name: str, began: float) -> None:
         with self._freed:

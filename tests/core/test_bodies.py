@@ -10,7 +10,7 @@ import pytest
 from django.core.handlers.wsgi import WSGIRequest
 
 from opitios.core import bodies, clock
-from opitios.core.bodies import MAX_BODY, SLOW_SECONDS, BodySlots
+from opitios.core.bodies import CROWDED_SECONDS, MAX_BODY, SLOW_SECONDS, BodySlots
 from opitios.core.config import get_config
 from opitios.core.errors import Problem, Reason
 from tests.support.until import until
@@ -102,12 +102,23 @@ def test_nobody_waits_for_a_reader_who_is_slow_already(monkeypatch: pytest.Monke
     assert waits == []
 
 
-def test_no_more_wait_than_may(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_comes_when_many_wait_waits_less(monkeypatch: pytest.MonkeyPatch) -> None:
     place = BodySlots(in_all=1, of_one=1, may_wait=0)
+    waits: list[float] = []
+    now = clock.monotonic()
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        monkeypatch.setattr(clock, "monotonic", lambda: now + seconds)
 
     with readers(place, "slow"):
-        monkeypatch.setattr(place._freed, "wait", pytest.fail)
+        monkeypatch.setattr(place, "_reading", {"slow": [now]})
+        monkeypatch.setattr(clock, "monotonic", lambda: now)
+        monkeypatch.setattr(place._freed, "wait", wait)
         refusal(place, "slow")
+        monkeypatch.undo()
+
+    assert waits == [pytest.approx(CROWDED_SECONDS)]
 
 
 def test_a_place_is_free_again_whatever_became_of_its_reader() -> None:

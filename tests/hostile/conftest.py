@@ -23,9 +23,6 @@ __all__ = [
     "transport",
 ]  # fmt: skip
 
-# What failed is told in full, there too.
-pytest.register_assert_rewrite("tests.hostile.corpus", "tests.hostile.wire")
-
 
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
