@@ -25,6 +25,8 @@ WHERE a.enabled AND (s.reconciled_at IS NULL OR s.reconciled_at < p.started_at)
 """
 # The row "cost per order at 1000 accounts vs 100" of the budgets.
 WANTED_RATIO = 1.2
+# Of a desk that has slept; what its waking costs once is spread over this many times the orders.
+ROUNDS = 3
 
 
 def run(bench: Bench) -> list[Row]:
@@ -46,7 +48,7 @@ def _microseconds(bench: Bench, template: str, accounts: int) -> float:
     bench.restart_desk(accounts)
     desk_throughput.pin(bench)
     _wait_until_caught_up(bench)
-    orders = desk_throughput.orders_of(bench)
+    orders = ROUNDS * desk_throughput.orders_of(bench)
     before = _cpu_seconds(bench.pid_of("desk-1"))
     desk_throughput.orders_a_second(bench, template, account_ids(accounts), orders)
     return (_cpu_seconds(bench.pid_of("desk-1")) - before) / orders * 1e6
