@@ -100,12 +100,20 @@ def skewed(server_url: str) -> Iterator[None]:
         yield
 
 
+def is_open(origin: str) -> bool:
+    """Whether anybody listens there."""
+    try:
+        return requests.get(f"{origin}/health/live", timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
 @pytest.mark.usefixtures("skewed")
 def test_g23_a_process_whose_clock_is_off_is_alarmed_and_not_ready(tmp_path: Path) -> None:
     web = Web(tmp_path)
 
     with running(web):
-        until(lambda: "accounts loaded" in web.log.read_text(), seconds=60)
+        until(lambda: "accounts loaded" in web.log.read_text() and is_open(web.origin), seconds=60)
         answer = requests.get(f"{web.origin}/health/ready", timeout=30)
         bearer = {"Authorization": f"Bearer {token([], permissions=['monitor'])}"}
         health = requests.get(f"{web.origin}/api/v1/health", headers=bearer, timeout=30).json()
