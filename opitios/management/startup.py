@@ -161,10 +161,13 @@ def look(stack: Stack, token: str) -> tuple[str, bool]:
         # Every account, twice a second, would take from web what the warm-up needs.
         return str(said), False
     try:
-        pool = readiness.read_pool(Gateway(stack.addresses.api_url, token)).body
+        answer = readiness.read_pool(Gateway(stack.addresses.api_url, token))
     except NoAnswerError:
         return "the gateway does not answer", False
-    found = readiness.judge(pool, expected(stack))
+    if answer.status != 200:  # noqa: PLR2004 - HTTP's own number
+        # A web process that has just begun may have to read its lists yet.
+        return f"the pool answers {answer.status}", False
+    found = readiness.judge(answer.body, expected(stack))
     if not ports.listens(stack.addresses.ws):
         return f"{found}, the stream does not answer yet", False
     return str(found), found.is_ready

@@ -25,7 +25,11 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 NOBODY = "no-such-account"
 
 # What tells two equal answers apart: their own names, and the time that passed between them.
-FLEETING = {"X-Request-ID", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit"}
+# Which limit is the tightest depends on what was asked a moment before.
+FLEETING = {
+    *("X-Request-ID", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"),
+    *("RateLimit", "RateLimit-Policy"),
+}
 
 
 @dataclass

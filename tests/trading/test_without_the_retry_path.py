@@ -75,10 +75,11 @@ def test_without_any_desk_a_late_order_is_told_to_have_lapsed(step: Step) -> Non
     sweeps.lapse_forsaken()
     while_held = row_of(late)["status"]
     forsake(late)
-    sweeps.lapse_forsaken()
+    # A sweep takes so many at a time, and other tests leave orders of their own.
+    until(lambda: sweeps.lapse_forsaken() >= 0 and row_of(late)["status"] == "lapsed")
 
     assert while_held == "queued"
-    assert (row_of(late)["status"], row_of(late)["reason"]) == ("lapsed", "deadline-before-send")
+    assert row_of(late)["reason"] == "deadline-before-send"
     assert row_of(in_time)["status"] == "queued"
 
 
