@@ -4,13 +4,12 @@ Everybody who asks within a second is answered by one call: kept in the process,
 between processes, and the symbols that are asked for all the time are refreshed along with it.
 """
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import msgspec
-from cachetools import TTLCache
 
 from marketdata.hours import Hours
 from marketdata.refusals import no_answer, refusal_of, unknown
@@ -19,7 +18,7 @@ from marketdata.shared import Shared
 from opitios.broker.errors import BrokerError, Refused
 from opitios.broker.port import Answer, DataPort
 from opitios.core import clock
-from opitios.core.coalesce import Coalesced, Kept
+from opitios.core.coalesce import Coalesced, Kept, Shelf
 from opitios.core.combine import Combined
 from opitios.core.errors import Problem
 
@@ -29,8 +28,8 @@ FRESH_OPEN, FRESH_CLOSED = 1.0, 15.0
 STALE_SECONDS = 60.0
 # Symbols kept: about 12,000 stocks are listed, each in up to three feeds.
 KEPT_SYMBOLS = 20_000
-# A symbol asked for within so many seconds is refreshed along with others, when it is half as old
-# as it may become; so many of them at the most.
+# A symbol asked for within so many seconds is refreshed along with others from half its time on; so
+# many of them at the most.
 HOT_SECONDS = 3.0
 MOST_AHEAD = 200
 # Symbols in one call: their names make its URL.
@@ -70,9 +69,12 @@ class Latest:
         self._fresh: Coalesced[bytes] = Coalesced(
             size=KEPT_SYMBOLS, keep_seconds=lambda _key: self._keep_seconds
         )
-        self._last = _Last()
-        self._asked: TTLCache[str, float] = TTLCache(KEPT_SYMBOLS, 60.0, timer=clock.monotonic)
-        self._asked_lock = threading.Lock()
+        # For when the broker is away.
+        self._last: Shelf[bytes] = Shelf(size=KEPT_SYMBOLS, keep_seconds=STALE_SECONDS)
+        # By feed: the keys that were asked for lately.
+        self._hot: Mapping[str, Shelf[None]] = {
+            feed: Shelf(size=KEPT_SYMBOLS, keep_seconds=HOT_SECONDS) for feed in kind.feeds
+        }
         self._together = {feed: self._combined(feed) for feed in kind.feeds}
 
     @property
@@ -88,7 +90,7 @@ class Latest:
         """
         asked_at = clock.monotonic()
         key = self._key(symbol, feed)
-        self._note([key], asked_at)
+        self._note([key], feed)
         try:
             kept = self._fresh.kept(key) or self._load([symbol], feed)[key]
         except (BrokerError, NoDataAccount, TimeoutError) as error:
@@ -108,7 +110,7 @@ class Latest:
         Raises Problem where there is nothing of any of them.
         """
         asked_at = clock.monotonic()
-        self._note([self._key(symbol, feed) for symbol in symbols], asked_at)
+        self._note([self._key(symbol, feed) for symbol in symbols], feed)
         failed: Exception | None = None
         kept: Mapping[str, Kept[bytes]] = {}
         try:
@@ -170,9 +172,7 @@ class Latest:
             keep_seconds=self._keep_seconds,
             wait_seconds=WAIT_SECONDS,
         )
-        for key, kept in loaded.items():
-            if kept.value != NOTHING:
-                self._last.put(key, kept)
+        self._last.put({key: kept for key, kept in loaded.items() if kept.value != NOTHING})
         # What was refreshed along the way goes to the cache with the first one's answer.
         more = {key: kept for key, kept in loaded.items() if key not in wanted}
         answers = [{key: loaded[key] for key in keys} for keys in questions]
@@ -222,41 +222,16 @@ class Latest:
         # Of its kind too: kinds share one Redis.
         return f"{symbol} {feed} {self.kind.name}"
 
-    def _note(self, keys: Sequence[str], now: float) -> None:
-        with self._asked_lock:
-            for key in keys:
-                self._asked[key] = now
+    def _note(self, keys: Sequence[str], feed: str) -> None:
+        asked = Kept(None, clock.monotonic())
+        self._hot[feed].put(dict.fromkeys(keys, asked))
 
     def _ahead(self, feed: str, *, room: int) -> list[str]:
-        """The keys of a feed that are asked for all the time and will soon be old."""
-        now, old = clock.monotonic(), self._keep_seconds / 2
-        with self._asked_lock:
-            hot = [key for key, at in self._asked.items() if now - at < HOT_SECONDS]
-        found = []
-        for key in hot[-MOST_AHEAD:]:
-            kept = self._fresh.kept(key) if f" {feed} " in key else None
-            if kept is not None and now - kept.at > old:
-                found.append(key)
-        return found[: max(0, room)]
-
-
-class _Last:
-    """The last answer of each symbol, for when the broker is away."""
-
-    def __init__(self) -> None:
-        self._kept: TTLCache[str, Kept[bytes]] = TTLCache(
-            KEPT_SYMBOLS, STALE_SECONDS, timer=clock.monotonic
-        )
-        self._lock = threading.Lock()
-
-    def put(self, key: str, kept: Kept[bytes]) -> None:
-        with self._lock:
-            self._kept[key] = kept
-
-    def find(self, key: str) -> Kept[bytes] | None:
-        with self._lock:
-            found: Kept[bytes] | None = self._kept.get(key)
-            return found
+        """The keys of a feed that are asked for all the time, and are old or soon will be."""
+        old = clock.monotonic() - self._keep_seconds / 2
+        kept = ((key, self._fresh.kept(key)) for key in self._hot[feed].held())
+        due = (key for key, answer in kept if answer is None or answer.at < old)
+        return list(islice(due, max(0, min(room, MOST_AHEAD))))
 
 
 def _symbol(key: str) -> str:

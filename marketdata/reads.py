@@ -4,14 +4,12 @@ Kept as the JSON they are, in the process and (unless they are large) in Redis; 
 everybody; shown stale while the broker is away.
 """
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import orjson
-from cachetools import TLRUCache
 
 from accounts.pool import PooledAccount
 from marketdata.hours import Hours
@@ -21,7 +19,7 @@ from marketdata.shared import Shared
 from opitios.broker.errors import BrokerError, Refused
 from opitios.broker.port import Answer
 from opitios.core import clock
-from opitios.core.coalesce import Coalesced, Kept
+from opitios.core.coalesce import Coalesced, Kept, Shelf
 
 # Bytes of fresh answers one process keeps; the list of all assets alone has 15 MB.
 KEPT_BYTES = 64 * 1024 * 1024
@@ -69,13 +67,10 @@ class Reads:
         self._fresh: Coalesced[bytes] = Coalesced(
             size=KEPT_BYTES, keep_seconds=self._keep_seconds, weigh=len
         )
-        self._last: TLRUCache[str, Kept[bytes]] = TLRUCache(
-            KEPT_BYTES,
-            ttu=lambda key, kept, _now: kept.at + self._keeps[_name(key)].stale,
-            timer=clock.monotonic,
-            getsizeof=lambda kept: len(kept.value),
+        # For when the broker is away.
+        self._last: Shelf[bytes] = Shelf(
+            size=KEPT_BYTES, keep_seconds=lambda key: self._keeps[_name(key)].stale, weigh=len
         )
-        self._last_lock = threading.Lock()
 
     def answer(self, question: Question) -> dict[str, Any]:
         """Answer as Alpaca does, with `source` and `age_ms`; values may be raw JSON.
@@ -88,7 +83,7 @@ class Reads:
         try:
             kept = self._load(question)
         except (BrokerError, NoDataAccount, TimeoutError) as error:
-            stale = None if isinstance(error, Refused) else self._stale(question.key)
+            stale = None if isinstance(error, Refused) else self._last.find(question.key)
             if stale is None:
                 raise refusal_of(error, question.symbol, question.name) from error
             return _shown(stale, "stale")
@@ -109,16 +104,8 @@ class Reads:
             keep_seconds=self._keep_seconds(question.key),
             wait_seconds=LONGEST_SECONDS,
         )
-        kept = loaded[question.key]
-        with self._last_lock:
-            if len(kept.value) <= KEPT_BYTES:
-                self._last[question.key] = kept
+        self._last.put(loaded)
         return loaded
-
-    def _stale(self, key: str) -> Kept[bytes] | None:
-        with self._last_lock:
-            found: Kept[bytes] | None = self._last.get(key)
-            return found
 
     def _keep_seconds(self, key: str) -> float:
         keep = self._keeps[_name(key)]

@@ -27,11 +27,8 @@ class Kept(Generic[T]):
         return int((clock.monotonic() - self.at) * 1000)
 
 
-class Coalesced(Generic[T]):
-    """A bounded cache in which a missing key is loaded once, however many threads ask for it.
-
-    A failure is told to everybody who waited for it and is not kept.
-    """
+class Shelf(Generic[T]):
+    """Answers by key, bounded, each for its time. Safe to use from any thread."""
 
     def __init__(
         self,
@@ -49,6 +46,42 @@ class Coalesced(Generic[T]):
             getsizeof=(lambda kept: weigh(kept.value)) if weigh else None,
         )
         self._largest = size
+        self._lock = threading.Lock()
+
+    def find(self, key: str) -> Kept[T] | None:
+        """What is kept of a key, or None."""
+        with self._lock:
+            found: Kept[T] | None = self._kept.get(key)
+            return found
+
+    def held(self) -> list[str]:
+        """List the keys of what is kept, in no order."""
+        with self._lock:
+            return list(self._kept)
+
+    def put(self, answers: Mapping[str, Kept[T]]) -> None:
+        """Keep these; what is heavier than the whole shelf is not kept."""
+        with self._lock:
+            for key, kept in answers.items():
+                if self._kept.getsizeof(kept) <= self._largest:
+                    self._kept[key] = kept
+
+
+class Coalesced(Generic[T]):
+    """A shelf in which a missing key is loaded once, however many threads ask for it.
+
+    A failure is told to everybody who waited for it and is not kept.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int,
+        keep_seconds: float | Callable[[str], float],
+        weigh: Callable[[T], int] | None = None,
+    ) -> None:
+        """See Shelf."""
+        self._shelf: Shelf[T] = Shelf(size=size, keep_seconds=keep_seconds, weigh=weigh)
         self._loading: dict[str, Future[Kept[T]]] = {}
         self._lock = threading.Lock()
 
@@ -68,9 +101,7 @@ class Coalesced(Generic[T]):
 
     def kept(self, key: str) -> Kept[T] | None:
         """What is kept of a key, or None."""
-        with self._lock:
-            found: Kept[T] | None = self._kept.get(key)
-            return found
+        return self._shelf.find(key)
 
     def get_many(
         self,
@@ -95,9 +126,8 @@ class Coalesced(Generic[T]):
         return found
 
     def _kept_of(self, keys: Sequence[str]) -> dict[str, Kept[T]]:
-        with self._lock:
-            found = ((key, self._kept.get(key)) for key in keys)
-            return {key: kept for key, kept in found if kept is not None}
+        found = ((key, self._shelf.find(key)) for key in keys)
+        return {key: kept for key, kept in found if kept is not None}
 
     def _sorted_out(
         self, keys: Sequence[str]
@@ -108,7 +138,7 @@ class Coalesced(Generic[T]):
         mine: dict[str, Future[Kept[T]]] = {}
         with self._lock:
             for key in keys:
-                kept = self._kept.get(key)
+                kept = self._shelf.find(key)
                 if kept is not None:
                     found[key] = kept
                 elif key in self._loading:
@@ -126,6 +156,7 @@ class Coalesced(Generic[T]):
             loaded = load(list(mine))
             answers = {key: loaded[key] for key in mine}
         except BaseException as error:
+            # Whoever waits hears of it, whatever it is; it goes on to our caller too.
             self._done(mine, {})
             for loading in mine.values():
                 loading.set_exception(error)
@@ -136,10 +167,8 @@ class Coalesced(Generic[T]):
         return answers
 
     def _done(self, mine: "Mapping[str, Future[Kept[T]]]", loaded: Mapping[str, Kept[T]]) -> None:
+        # Kept before it counts as loaded: nobody finds it neither kept nor on its way.
+        self._shelf.put(loaded)
         with self._lock:
             for key in mine:
                 self._loading.pop(key, None)
-            for key, kept in loaded.items():
-                # What is heavier than the whole cache is not kept.
-                if self._kept.getsizeof(kept) <= self._largest:
-                    self._kept[key] = kept
