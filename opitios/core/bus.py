@@ -30,12 +30,15 @@ OPEN_SECONDS = 5.0
 
 
 class Topic(StrEnum):
-    """What processes tell each other. Everything here is repeated by a poll of Postgres."""
+    """What processes tell each other. What is no price is repeated by a poll."""
 
     WAKE = "wake"  # {"account_id", "order_id"}: one to send, or to cancel
     HALT = "halt"  # {"halt_id"}: one was set: deny what waits, ask for cancels
     ORDERS = "orders"  # one stream message of api.md §6, ready to be shown
     ACCESS = "access"  # {}: the lists of accounts/gate.py changed
+    TICKS = "ticks"  # prices as they come, in batches (marketdata/ticks.py); nothing repeats them
+    MARKET = "market"  # how a channel of the live feed is; each second and on every change
+    DEMAND = "demand"  # {}: what somebody wants of the live feed changed (marketdata/demand.py)
 
 
 def client(url: str, *, seconds: float = CALL_SECONDS) -> "redis.Redis":
@@ -129,6 +132,8 @@ class Listener(threading.Thread):
         self._url, self._channel, self._handle = url, channel, handle
         self._closing = threading.Event()
         self.connected = threading.Event()
+        # Since when nothing was missed (epoch seconds); None while it does not listen.
+        self.since: float | None = None
 
     def run(self) -> None:
         """Subscribe, read, and after a loss wait a second before subscribing again."""
@@ -140,19 +145,24 @@ class Listener(threading.Thread):
                     "listener lost redis", channel=self._channel, error=type(error).__name__
                 )
             self.connected.clear()
+            self.since = None
             self._closing.wait(1.0)
 
     def _read(self) -> None:
         # A subscription is silent for long: its reads time out softly, only connecting is bounded.
         # redis-py leaves pubsub() untyped.
         made: Any = client(self._url, seconds=1.0)
-        with made.pubsub(ignore_subscribe_messages=True) as subscription:
+        with made.pubsub() as subscription:
             subscription.subscribe(self._channel)
             self.connected.set()
             while not self._closing.is_set():
                 message = subscription.get_message(timeout=0.5)
-                if message is not None:
+                if message is None:
+                    continue
+                if message["type"] == "message":
                     self._hand_over(message["data"])
+                else:
+                    self.since = clock.now().timestamp()
 
     def _hand_over(self, data: bytes) -> None:
         try:

@@ -1,0 +1,37 @@
+"""Prices on their way from the market process to everybody: one message of a stream is one tick.
+
+The channels have our names, the same as on the client's socket (api.md §6). Pure.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+# By Alpaca's socket: its word for a message, and our channel. What else it says is not passed on.
+STOCK_CHANNELS = {"t": "trades", "q": "quotes", "b": "bars"}
+OPTION_CHANNELS = {"t": "option_trades", "q": "option_quotes"}
+CHANNELS = (*STOCK_CHANNELS.values(), *OPTION_CHANNELS.values())
+
+
+class Tick(NamedTuple):
+    """One message about one symbol.
+
+    at: when it was received from the broker, in epoch seconds. body: Alpaca's short keys without
+    `T` and `S`; its `t` is RFC 3339 text with nanoseconds.
+    """
+
+    channel: str
+    feed: str
+    symbol: str
+    at: float
+    body: dict[str, Any]
+
+
+def packed(ticks: Iterable[Tick]) -> dict[str, Any]:
+    """Write ticks as one message of Topic.TICKS, in their order."""
+    # orjson writes no tuples that have names.
+    return {"ticks": [[*each] for each in ticks]}
+
+
+def unpacked(message: Mapping[str, Any]) -> list[Tick]:
+    """Read what `packed` wrote, after its way as JSON."""
+    return [Tick(*each) for each in message["ticks"]]
