@@ -115,6 +115,15 @@ def _django_db_helper(django_db_setup: None, django_db_blocker: DjangoDbBlocker)
         connections.close_all()
 
 
+@pytest.fixture(autouse=True)
+def _gate_of_this_test_alone() -> Iterator[None]:
+    """Leave no lists behind: whom one test bars, another lets in."""
+    yield
+    from accounts.gate import get_gate  # noqa: PLC0415 - settings exist only now
+
+    get_gate.cache_clear()
+
+
 @pytest.fixture(scope="module")
 def own_database(
     pytestconfig: pytest.Config, django_db_setup: None, django_db_blocker: DjangoDbBlocker

@@ -1,6 +1,7 @@
 """A caller from outside the allowed networks hears what a stranger hears, and nothing is done."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -8,6 +9,7 @@ import pytest
 from django.http import HttpResponse
 
 from accounts import denials, gate
+from accounts.models import AccountNetworks
 from accounts.pool import get_pool
 from opitios.core import client_address
 from opitios.core.client_address import read_networks
@@ -24,11 +26,13 @@ ELSEWHERE = ["10.0.0.0/8"]
 
 
 @pytest.fixture
-def api(db: None) -> Api:
+def api(db: None) -> Iterator[Api]:
     """An account of the test's own, and a subject nobody else has."""
     api = Api.open()
     api.token = token([api.account], sub=f"sub-{uuid4().hex[:12]}")
-    return api
+    yield api
+    # A whole fleet is written out account by account where one of them is barred.
+    AccountNetworks.objects.filter(account_id=api.account).delete()
 
 
 def sub_of(api: Api) -> str:

@@ -64,8 +64,7 @@ class OutageWatch:
     def _run(self) -> None:
         while not self._closing.wait(LOOK_SECONDS):
             self.note(clock.now().timestamp(), self._look())
-        if self._connection is not None:
-            self._connection.close()
+        self._hang_up()
 
     def note(self, now: float, holders: Holders) -> None:
         """Take one look: which desk holds which account; none where nothing could be sent."""
@@ -91,8 +90,13 @@ class OutageWatch:
         try:
             return self._leases()
         except psycopg.OperationalError:
-            self._connection = None
+            self._hang_up()
             return {}
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
     def _leases(self) -> Holders:
         if self._connection is None:

@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+from contextlib import closing
 from typing import Any
 
 import psycopg
@@ -160,7 +161,8 @@ def test_a_server_that_confirms_no_bytes_is_given_up_by_the_kernel() -> None:
     # Simulated: nothing on one host drops packets. What is not read is not confirmed either.
     with proxied_url(os.environ["DATABASE_URL"]) as (proxy, url):
         bounded = {**NETWORK, "tcp_user_timeout": 300}
-        with psycopg.connect(url, **bounded) as there:  # type: ignore[arg-type] # of libpq
+        # No COMMIT at its end: what broke may still be taken for at work, and would not be closed.
+        with closing(psycopg.connect(url, **bounded)) as there:  # type: ignore[arg-type] # of libpq
             line = socket.socket(fileno=os.dup(there.fileno()))
             confirmed = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
             line.close()

@@ -53,8 +53,8 @@ def _described(account_id: str, url: str, account_type: str) -> RosterAccount:
     )
 
 
-def lease(account_id: str, owner: str, *, seconds: float = 60.0) -> None:
-    """Let an owner hold an account, whoever held it before."""
+def lease(account_id: str, owner: str, *, seconds: float = 3600.0) -> None:
+    """Let an owner hold an account, whoever held it before; for longer than a test can last."""
     database.rows(
         "INSERT INTO accounts_lease (account_id, owner, fence, expires_at)"
         " VALUES (%s, %s, 1, clock_timestamp() + %s * interval '1 second')"

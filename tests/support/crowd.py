@@ -6,6 +6,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+# Only a failing test waits so long: so many times what a machine of our own takes. Neighbours on
+# the same hardware take time that nothing in here can see.
+PATIENCE = float(os.environ.get("OPITIOS_TESTS_PATIENCE", "6"))
+
+
+def patient(seconds: float) -> float:
+    """How long a test waits for what takes `seconds` at most on a machine of our own."""
+    return seconds * max(PATIENCE, crowding())
+
 
 def crowding() -> float:
     """How many runnable threads share a processor, now or in the last minute; 1 at least."""

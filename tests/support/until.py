@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from tests.support.crowd import crowding
+from tests.support.crowd import patient
 
 Found = TypeVar("Found")
 
@@ -16,7 +16,7 @@ LOOK_SECONDS, LONG_LOOK_SECONDS = 0.005, 0.05
 def until(look: Callable[[], Found], *, seconds: float = 10.0) -> Found:
     """Look until the answer is true, and return it.
 
-    `seconds` on a machine of our own; a crowded one has as much more as threads share a processor.
+    `seconds` on a machine of our own; any other is waited for more patiently (crowd.py).
 
     Raises:
         TimeoutError: it was not, in all that time; the message has the last answer.
@@ -25,7 +25,7 @@ def until(look: Callable[[], Found], *, seconds: float = 10.0) -> Found:
     pause = threading.Event()
     while not (found := look()):
         waited = time.monotonic() - began
-        if waited > seconds and waited > seconds * crowding():
+        if waited > seconds and waited > patient(seconds):
             raise TimeoutError(f"not within {seconds} s; last answer: {found!r}")
         # A hundredth of the time it takes: who waits long must not keep others from working.
         pause.wait(min(max(LOOK_SECONDS, waited / 100), LONG_LOOK_SECONDS))

@@ -9,6 +9,7 @@ from accounts.models import Account
 from accounts.pool import Pool
 from opitios.broker.alpaca.transport import Transport, TransportTimers
 from opitios.core.config import Config, get_config
+from tests.support.crowd import patient
 from tests.support.orders import row_of
 from tests.support.until import until
 from trading.desk import Desk
@@ -71,7 +72,7 @@ def _running(
         yield RunningDesk(desk)
     finally:
         desk.stop()
-        thread.join(30)
+        thread.join(patient(30))
         pool._transport.close()
     assert not thread.is_alive()
 

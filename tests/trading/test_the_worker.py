@@ -13,7 +13,7 @@ from tests.support.orders import entries, row_of
 from tests.support.proxy import Proxy
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
-from tests.trading.retry_path import START_SECONDS, WORKER, Program, retry_path
+from tests.trading.retry_path import STOP_SECONDS, WORKER, Program, retry_path
 from tests.trading.searches import at_broker, make_due, unknown
 from tests.trading.sending import Step
 
@@ -39,18 +39,18 @@ def test_a_worker_resolves_what_is_unknown_and_again_after_redis_was_away(
     proxy, url = redis
     with retry_path(tmp_path, REDIS_URL=url, **PATIENT) as (worker, beat):
         first = unknown(sandbox, step, arrived=True)
-        until(lambda: row_of(first)["final"], seconds=20)
+        until(lambda: row_of(first)["final"], seconds=60)
 
         proxy.vanish()
-        until(lambda: NOT_SENT in beat.said(), seconds=20)
+        until(lambda: NOT_SENT in beat.said(), seconds=60)
         proxy.come_back()
         second = unknown(sandbox, step, arrived=True)
         until(lambda: row_of(second)["final"], seconds=60)
-        until(lambda: "tasks are sent again" in beat.said(), seconds=20)
+        until(lambda: "tasks are sent again" in beat.said(), seconds=60)
 
         troubles = beat.said().count(NOT_SENT)
         proxy.hold()
-        until(lambda: beat.said().count(NOT_SENT) > troubles, seconds=20)
+        until(lambda: beat.said().count(NOT_SENT) > troubles, seconds=60)
         third = unknown(sandbox, step, arrived=True)
         make_due(third)
         proxy.come_back()
@@ -70,7 +70,7 @@ def test_a_worker_that_hears_nothing_ends_to_be_started_again(db: None, tmp_path
     deaf = Program("worker", (*WORKER, "--queues", "another"), tmp_path / "deaf.log")
 
     try:
-        assert deaf.process.wait(4 * START_SECONDS) == EXIT_CODE
+        assert deaf.process.wait(STOP_SECONDS) == EXIT_CODE
     finally:
         deaf.stop()
 
