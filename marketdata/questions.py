@@ -141,7 +141,8 @@ def bars(symbol: str, query: Query, now: datetime) -> Question:
         return {**about, "bars": rows, "next_page_token": page.next_page_token}
 
     keep = Keep(5.0 if fine else MINUTE, 5 * MINUTE, HOUR)
-    return Question("bars", {"symbol": symbol, **asked}, keep, ask, shown, symbol)
+    about = {"symbol": symbol, **asked}
+    return Question("bars", about, keep, ask, shown, symbol, _subject(symbol, asked))
 
 
 def chain(underlying: str, query: Query) -> Question:
@@ -159,7 +160,8 @@ def chain(underlying: str, query: Query) -> Question:
         return {**about, "snapshots": rows, "next_page_token": page.next_page_token}
 
     keep = Keep(2.0, MINUTE, 10 * MINUTE)
-    return Question("chain", {"symbol": underlying, **asked}, keep, ask, shown, underlying)
+    about = {"symbol": underlying, **asked}
+    return Question("chain", about, keep, ask, shown, underlying, _subject(underlying, asked))
 
 
 def contracts(query: Query) -> Question:
@@ -199,7 +201,8 @@ def asset(name: str) -> Question:
     return Question(
         "asset",
         {"symbol": name},
-        Keep(HOUR, HOUR, 7 * DAY),
+        # What it may be used for changes within a day, and what is new today is found soon.
+        Keep(5 * MINUTE, 5 * MINUTE, 7 * DAY),
         lambda account: account.trading.asset(name),
         _object,
         name,
@@ -248,6 +251,11 @@ class _SnapshotsPage(msgspec.Struct):
 class _ContractsPage(msgspec.Struct):
     option_contracts: list[dict[str, Any]] | None = None
     next_page_token: str | None = None
+
+
+def _subject(symbol: str, asked: Query) -> Question | None:
+    """Who says whether there is such a stock; what follows a page is of one that there is."""
+    return None if "page_token" in asked else asset(symbol)
 
 
 def _object(body: Any) -> Mapping[str, Any]:

@@ -13,16 +13,19 @@ import orjson
 
 from accounts.pool import PooledAccount
 from marketdata.hours import Hours
-from marketdata.refusals import no_answer, refusal_of
+from marketdata.refusals import no_answer, refusal_of, unknown
 from marketdata.routing import LONGEST_SECONDS, NoDataAccount, Router
 from marketdata.shared import Shared
-from opitios.broker.errors import BrokerError, Refused
+from opitios.broker.errors import BrokerError, NotFound, Refused
 from opitios.broker.port import Answer
 from opitios.core import clock
 from opitios.core.coalesce import Coalesced, Kept, Shelf
+from opitios.core.errors import Problem, Reason
 
 # Bytes of fresh answers one process keeps; the list of all assets alone has 15 MB.
 KEPT_BYTES = 64 * 1024 * 1024
+# The broker knows no such thing: this is kept as well, or who asks again and again is a call each.
+NOTHING = b"null"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,9 @@ class Question:
 
     `name` and `about` make its key: everything that decides the answer. `ask` reads from one
     account; `shown` makes one JSON object of the broker's body, and raises msgspec's
-    ValidationError where it is none. `symbol` is whom a "not found" is about.
+    ValidationError where it is none. `symbol` is whom a "not found" is about. The broker answers no
+    rows where there are none and where there is no such thing alike: `subject` is the question
+    which tells that apart, None where no rows are an answer.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Question:
     ask: Callable[[PooledAccount], Answer]
     shown: Callable[[Any], Mapping[str, Any]]
     symbol: str | None = None
+    subject: "Question | None" = None
 
     @property
     def key(self) -> str:
@@ -82,12 +88,29 @@ class Reads:
         asked_at = clock.monotonic()
         try:
             kept = self._load(question)
+            source = "broker" if kept.at >= asked_at else "cache"
         except (BrokerError, NoDataAccount, TimeoutError) as error:
-            stale = None if isinstance(error, Refused) else self._last.find(question.key)
-            if stale is None:
-                raise refusal_of(error, question.symbol, question.name) from error
-            return _shown(stale, "stale")
-        return _shown(kept, "broker" if kept.at >= asked_at else "cache")
+            kept, source = self._stale(question, error), "stale"
+        if kept.value == NOTHING:
+            raise unknown(question.symbol or question.name, question.name)
+        parts = _parts(kept)
+        if question.subject is not None and _has_no_rows(parts):
+            self._find(question.subject)
+        return _shown(parts, kept, source)
+
+    def _stale(self, question: Question, error: Exception) -> Kept[bytes]:
+        stale = None if isinstance(error, Refused) else self._last.find(question.key)
+        if stale is None:
+            raise refusal_of(error, question.symbol, question.name) from error
+        return stale
+
+    def _find(self, subject: Question) -> None:
+        """Raises Problem 404 where there is no such thing; whoever cannot tell lets it pass."""
+        try:
+            self.answer(subject)
+        except Problem as problem:
+            if problem.reason is Reason.UNKNOWN_SYMBOL:
+                raise
 
     def _load(self, question: Question) -> Kept[bytes]:
         loaded = self._fresh.get_many(
@@ -117,15 +140,28 @@ def _name(key: str) -> str:
 
 
 def _read(question: Question, account: PooledAccount) -> bytes:
-    answer = question.ask(account)
+    try:
+        answer = question.ask(account)
+    except NotFound:
+        if question.symbol is None:
+            raise
+        return NOTHING
     try:
         return orjson.dumps(question.shown(answer.body), default=float)
     except (msgspec.ValidationError, TypeError) as error:
         raise no_answer(answer, error) from error
 
 
-def _shown(kept: Kept[bytes], source: str) -> dict[str, Any]:
-    """Take the answer apart without reading it: only its own keys, their values as they are."""
+def _parts(kept: Kept[bytes]) -> dict[str, bytes]:
+    """Take the answer apart without reading it: its own keys, their values as they are."""
     parts = msgspec.json.decode(kept.value, type=dict[str, msgspec.Raw])
-    raw = {name: orjson.Fragment(bytes(value)) for name, value in parts.items()}
+    return {name: bytes(value) for name, value in parts.items()}
+
+
+def _has_no_rows(parts: Mapping[str, bytes]) -> bool:
+    return any(value in (b"[]", b"{}") for value in parts.values())
+
+
+def _shown(parts: Mapping[str, bytes], kept: Kept[bytes], source: str) -> dict[str, Any]:
+    raw = {name: orjson.Fragment(value) for name, value in parts.items()}
     return {**raw, "source": source, "age_ms": kept.age_ms}

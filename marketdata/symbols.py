@@ -35,8 +35,7 @@ def stock_symbol(text: str) -> str:
 
 def option_symbol(text: str) -> str:
     """Read a contract's OCC symbol. Raises Problem 400 saying what one looks like."""
-    match = _OPTION.fullmatch(text)
-    if match is None or not _is_day(match[1]):
+    if expiry_of(text) is None:
         raise bad_parameter("symbol", "not-a-symbol", _OPTION_RULE)
     return text
 
@@ -74,9 +73,13 @@ def _faults(place: int, symbol: str, check: Check) -> Sequence[FieldError]:
     return []
 
 
-def _is_day(digits: str) -> bool:
+def expiry_of(text: str) -> date | None:
+    """Read the day a contract expires on out of its OCC symbol; None where it is no such symbol."""
+    match = _OPTION.fullmatch(text)
+    if match is None:
+        return None
+    digits = match[1]
     try:
-        date(2000 + int(digits[:2]), int(digits[2:4]), int(digits[4:]))
+        return date(2000 + int(digits[:2]), int(digits[2:4]), int(digits[4:]))
     except ValueError:
-        return False
-    return True
+        return None

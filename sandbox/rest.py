@@ -20,7 +20,7 @@ from sandbox.sessions import (
     session_after,
     sessions_between,
 )
-from sandbox.universe import LISTED, Listing
+from sandbox.universe import DELISTED, LISTED, Listing
 from sandbox.valuation import render_account, render_position, render_positions
 from sandbox.venue import Venue
 
@@ -108,13 +108,19 @@ class TradingApi:
     async def assets(self, request: web.Request) -> web.Response:
         """GET /v2/assets: the listed stocks (an unlisted ticker is found by name only)."""
         return json_answer(
-            [_render_asset(each) for each in LISTED.values() if _asked(each, request.query)]
+            [
+                _render_asset(each)
+                for each in (*LISTED.values(), DELISTED)
+                if _asked(each, request.query)
+            ]
         )
 
     async def asset(self, request: web.Request) -> web.Response:
         """GET /v2/assets/{symbol_or_asset_id}."""
         name = request.match_info["symbol_or_asset_id"]
         listing = self._venue.market.listing(name)
+        if name in {DELISTED.symbol, DELISTED.asset_id}:
+            listing = DELISTED
         if listing is None:
             raise not_found(f"asset not found for {name}")
         return json_answer(_render_asset(listing))
@@ -203,7 +209,7 @@ def _order_id(text: str) -> str:
 
 def _asked(listing: Listing, query: Mapping[str, str]) -> bool:
     return (
-        query.get("status", "active") == "active"
+        query.get("status", "active") == ("active" if listing.is_active else "inactive")
         and query.get("asset_class", "us_equity") == "us_equity"
         and query.get("exchange", listing.exchange) == listing.exchange
         and not query.get("attributes")
@@ -219,10 +225,10 @@ def _render_asset(listing: Listing) -> dict[str, object]:
         "symbol": listing.symbol,
         "name": listing.name,
         "cusip": None,
-        "status": "active",
-        "tradable": True,
-        "marginable": True,
-        "shortable": listing.shortable,
+        "status": "active" if listing.is_active else "inactive",
+        "tradable": listing.is_active,
+        "marginable": listing.is_active,
+        "shortable": listing.shortable and listing.is_active,
         "easy_to_borrow": listing.shortable,
         "borrow_status": "easy_to_borrow" if listing.shortable else "hard_to_borrow",
         "fractionable": listing.fractionable,

@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import NamedTuple
 from uuid import NAMESPACE_DNS, uuid5
 
-# Tickers beginning ZZ never exist, so that tests have a symbol to be refused.
-_TICKER = re.compile(r"(?!ZZ)[A-Z]{1,5}(?:\.[A-Z])?", re.ASCII)
+# Tickers beginning ZZ never exist, so that tests have a symbol to be refused; nor do delisted ones.
+_TICKER = re.compile(r"(?!ZZ|TWTR$)[A-Z]{1,5}(?:\.[A-Z])?", re.ASCII)
 _IDS = uuid5(NAMESPACE_DNS, "assets.sandbox.opitios")
 
 
@@ -22,6 +22,7 @@ class Listing(NamedTuple):
     price: Decimal
     shortable: bool = True
     fractionable: bool = True
+    is_active: bool = True
 
     @property
     def asset_id(self) -> str:
@@ -122,6 +123,8 @@ def _listings() -> dict[str, Listing]:
 
 
 LISTED = _listings()
+# It has an asset, as everything that ever traded has, and neither prices nor orders.
+DELISTED = Listing("TWTR", "Twitter, Inc.", "NYSE", Decimal("53.70"), is_active=False)
 
 
 def is_ticker(symbol: str) -> bool:

@@ -121,7 +121,7 @@ def test_bars_come_in_pages_and_span_a_year_unless_told() -> None:
     assert [bar["t"] for bar in hours["bars"]] == sorted(
         (bar["t"] for bar in hours["bars"]), reverse=True
     )
-    assert read("stocks/bars/ZZZZ")["bars"] == []
+    assert ask_path("stocks/bars/ZZZZ").body["reason"] == "unknown-symbol"
 
 
 def test_a_chain_has_greeks_and_only_what_was_asked_for(sandbox: SandboxProcess) -> None:
