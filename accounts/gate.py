@@ -137,10 +137,6 @@ class Gate:
         barred = lists.barred(address) if lists.accounts else frozenset()
         return _without(principal, barred) if barred else principal
 
-    def rate_limits(self, sub: str) -> Mapping[str, int] | None:
-        """The limits staff gave a subject, None where it has none."""
-        return self._lists.rate_limits.get(sub)
-
     # The loop
 
     def start(self) -> None:

@@ -16,7 +16,6 @@ from django.db.models.functions import Now
 
 from accounts import custody, journal
 from accounts.claims import Principal
-from accounts.gate import get_gate
 from accounts.journal import Actor
 from accounts.models import DEFAULT_LIMITS, SYSTEM_JOURNAL, Limits
 from opitios.core import database
@@ -89,9 +88,7 @@ def effective(account_id: str) -> RiskLimits:
 
 def orders_a_day(principal: Principal) -> int | None:
     """How many orders a day the subject may place: its token's word or staff's, the smaller one."""
-    told = (principal.rate_limits, get_gate().rate_limits(principal.sub))
-    found = [each["orders_per_day"] for each in told if each and "orders_per_day" in each]
-    return min(found, default=None)
+    return (principal.rate_limits or {}).get("orders_per_day")
 
 
 _HELD = """

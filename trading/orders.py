@@ -102,7 +102,7 @@ def place_order(
         _require_same(landed, placing.key, placing.fingerprint)
     accepted = _accepted(landed, replayed=landed["order_id"] != placing.order_id)
     if not accepted.replayed:
-        _tell(placing, landed)
+        _tell(placing, landed, accepted)
     return accepted
 
 
@@ -178,10 +178,12 @@ def _require_admission(command: OrderCommand, account_id: str, asked: Asked) -> 
         raise refusal
 
 
-def _tell(placing: _Placing, landed: Mapping[str, Any]) -> None:
+def _tell(placing: _Placing, landed: Mapping[str, Any], accepted: Accepted) -> None:
     """Tell subscribers of a new order, and its desk where there is one to send."""
     entry, seq = landed["entry"], landed["seq"]
-    order = shapes.accepted_json(entry, seq=seq, recorded_at=landed["recorded_at"])
+    order = accepted.body
+    if accepted.denied is not None:
+        order = shapes.accepted_json(entry, seq=seq, recorded_at=landed["recorded_at"])
     status, account_id = entry["after"]["status"], placing.account_id
     message = shapes.order_message(
         account_id=account_id,

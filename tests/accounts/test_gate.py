@@ -274,8 +274,7 @@ def test_of_a_token_s_limits_and_its_subject_s_the_smaller_hold(
 
     assert lists.admit(known, HERE).rate_limits == held
     assert known.rate_limits == claimed
-    assert lists.rate_limits(sub) == {"requests_per_minute": 30, "orders_per_day": 0}
-    assert lists.rate_limits("nobody") is None
+    assert lists.admit(replace(signed("nobody"), rate_limits=claimed), HERE).rate_limits == claimed
 
 
 def test_a_hint_makes_the_poll_come_at_once(sub: str) -> None:
