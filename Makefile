@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run up down token logs doctor clean test bench matrix campaigns check format lock
+.PHONY: help run up down token tail logs doctor clean test bench matrix campaigns check format lock
 
 # The first Python ≥ 3.11 on the PATH; PYTHON=… names another.
 PYTHON ?= $(shell for each in python3.11 python3.12 python3.13 python3; do \
@@ -38,6 +38,10 @@ down: ## end what run or up started, and wait until nothing of it is left
 
 token: .venv/.embedded ## print a token; ARGS='--all --permissions monitor --ttl 1h' for another
 	@$(MANAGE) mint_token $(ARGS)
+
+tail: ARGS = --orders '*' --quotes AAPL,SPY --trades --token-name TOKEN_ADMIN
+tail: .venv/.embedded ## watch quotes and order updates; ARGS='--orders account_001 --json' for less (Ctrl-C ends it)
+	@exec $(RUN) manage.py tail $(ARGS)
 
 logs: ## show logs and follow them on a terminal; S=web for some of them
 	@compgen -G '.run/logs/$(S)*.log' >/dev/null || { echo 'No such log: see .run/logs/.'; exit 1; }

@@ -8,7 +8,7 @@ import sys
 ROLES = {"desk": "desk"}
 
 # These work before there are any settings to read, and while the rest is broken.
-OPERATOR_COMMANDS = {"quickstart", "doctor"}
+OPERATOR_COMMANDS = {"quickstart", "doctor", "tail"}
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
-"""Django's settings for `quickstart` and `doctor`: no secret, no database, no room.
+"""Django's settings for `quickstart`, `doctor` and `tail`: no secret, no database, no room.
 
-They start, stop and examine a gateway that may have no settings yet, or broken ones.
+They start, stop, examine and watch a gateway that may have no settings here, or broken ones.
 """
 
 INSTALLED_APPS = ["opitios.management.apps.OperatorConfig"]

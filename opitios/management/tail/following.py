@@ -1,0 +1,59 @@
+"""What has been seen of each account, and where something is missing. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from streaming.protocol import EVERYTHING
+
+# Messages that somebody asked to see; the others are talk about them.
+DATA = frozenset({"order", "account", "q", "t", "b"})
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Entries of an account that were not shown: from `first` to `last`."""
+
+    account_id: str
+    first: int
+    last: int
+
+
+@dataclass(slots=True)
+class Following:
+    """The last number of each account, and what was counted on the way."""
+
+    seen: dict[str, int] = field(default_factory=dict)
+    shown: int = 0
+    updates: int = 0
+    ticks: int = 0
+    gaps: int = 0
+    dropped: int = 0
+
+    def hear(self, message: Mapping[str, Any]) -> Gap | None:
+        """Take a message; the gap before it, where its account's number is not the next one."""
+        kind = message.get("T")
+        self.shown += kind in DATA
+        self.ticks += kind in {"q", "t", "b"}
+        self.dropped += int(message.get("count", 0)) if kind == "dropped" else 0
+        if kind == "snapshot":
+            # Where the stream goes on after a number that was asked for, that one stays.
+            self.seen.setdefault(message["account_id"], message["seq"])
+        return self._count(message) if kind in {"order", "account"} else None
+
+    def _count(self, message: Mapping[str, Any]) -> Gap | None:
+        self.updates += 1
+        name, seq = message["account_id"], message["seq"]
+        last = self.seen.get(name)
+        self.seen[name] = seq if last is None else max(seq, last)
+        if last is None or seq <= last + 1:
+            return None
+        self.gaps += 1
+        return Gap(name, last + 1, seq - 1)
+
+    def forget(self, account_id: str | None = None) -> None:
+        """Begin anew with the next snapshot: what was missed is older than the stream can give."""
+        if account_id is None or account_id == EVERYTHING:
+            self.seen.clear()
+        else:
+            self.seen.pop(account_id, None)
