@@ -116,9 +116,8 @@ def _django_db_helper(django_db_setup: None, django_db_blocker: DjangoDbBlocker)
 
 
 @pytest.fixture(autouse=True)
-def _gate_of_this_test_alone() -> Iterator[None]:
-    """Leave no lists behind: whom one test bars, another lets in."""
-    yield
+def _gate_of_this_test_alone() -> None:
+    """Begin with no lists: whom one test barred, another lets in."""
     from accounts.gate import get_gate  # noqa: PLC0415 - settings exist only now
 
     get_gate.cache_clear()
