@@ -1,33 +1,63 @@
-"""What waits to be sent to one socket: bounded, in order, with one writer."""
+"""What waits to be sent to one socket: bounded, in order, with one writer and two lanes."""
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
 
-from streaming.protocol import Close, Frame
+from streaming import protocol
+from streaming.backlog import Backlog, Entry
+from streaming.protocol import Close, Frame, Item
 
 # reliability.md G19: whichever comes first.
 MAX_FRAMES = 256
 MAX_BYTES = 1_000_000
+# Frames of market data that wait for the writer's turn; those beyond wait conflated.
+MAX_BUNDLES = 64
+# Messages of a backlog in one frame: an order update waits behind no more than one of them.
+CHUNK = 64
 
 Send = Callable[[str], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Market data that came together: one frame, the same for everybody who follows the same."""
+
+    entries: Sequence[Entry]
+    text: str
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry]) -> "Bundle":
+        """Put encoded messages into one frame."""
+        return cls(entries, protocol.joined(entry.text for entry in entries))
+
+
 class Outbox:
-    """The frames of one socket on their way out.
+    """The frames of one socket on their way out; market data leaves when nothing else waits.
 
     Order updates are never dropped one by one: a socket that does not keep up is closed as too slow
-    and its client takes up again from the journal.
+    and its client takes up again from the journal. Market data is conflated while the client does
+    not take it.
     """
 
     def __init__(self, *, max_frames: int = MAX_FRAMES, max_bytes: int = MAX_BYTES) -> None:
         self._max_frames, self._max_bytes = max_frames, max_bytes
         self._frames: deque[Frame] = deque()
         self._bytes = 0
+        self._bundles: deque[Bundle] = deque()
+        self._backlog = Backlog()
+        # The client has not taken the last frame yet: what it is sent next may still change.
+        self._is_blocked = False
         self._changed = asyncio.Event()
         self.sent = 0
         self.closing: int | None = None
         self.on_end: Callable[[], None] = lambda: None
+
+    @property
+    def dropped(self) -> int:
+        """How many messages of market data this socket was not sent because it was slow."""
+        return self._backlog.dropped
 
     def put(self, frame: Frame) -> None:
         """Queue a frame; a full queue ends the socket with 4008."""
@@ -41,10 +71,37 @@ class Outbox:
         self._bytes += frame.size
         self._changed.set()
 
+    def put_market(self, bundle: Bundle) -> None:
+        """Queue market data; for a client that does not keep up it is conflated and counted."""
+        if self.closing is not None:
+            return
+        if self._is_blocked or self._backlog or len(self._bundles) >= MAX_BUNDLES:
+            self._conflate()
+            self._backlog.add(bundle.entries)
+        else:
+            self._bundles.append(bundle)
+        self._changed.set()
+
+    def count_dropped(self, channel: str, dropped: int) -> None:
+        """Count messages that were left out before they came here: the client is told."""
+        if self.closing is None:
+            self._backlog.count(channel, dropped)
+            self._changed.set()
+
+    def forget(self, items: Collection[Item]) -> None:
+        """Take back what was not sent yet of items that are followed no more."""
+        self._conflate()
+        self._backlog.forget(items)
+
     def end(self, code: int) -> None:
-        """Close with this code after what is queued has been sent. The first code stays."""
+        """Close with this code after what is queued has been sent, but for market data.
+
+        The first code stays.
+        """
         if self.closing is None:
             self.closing = code
+            self._bundles.clear()
+            self._backlog.clear()
             self._changed.set()
             self.on_end()
 
@@ -53,10 +110,24 @@ class Outbox:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            while self._frames:
-                frame = self._frames.popleft()
-                self._bytes -= frame.size
-                await send(frame.text)
+            while (text := self._next()) is not None:
+                self._is_blocked = True
+                await send(text)
+                self._is_blocked = False
                 self.sent += 1
             if self.closing is not None:
                 return self.closing
+
+    def _next(self) -> str | None:
+        if self._frames:
+            frame = self._frames.popleft()
+            self._bytes -= frame.size
+            return frame.text
+        if self._bundles:
+            return self._bundles.popleft().text
+        waiting = self._backlog.take(CHUNK)
+        return protocol.joined(waiting) if waiting else None
+
+    def _conflate(self) -> None:
+        while self._bundles:
+            self._backlog.add(self._bundles.popleft().entries)

@@ -18,6 +18,7 @@ from opitios.core.errors import Reason
 from streaming import auth, protocol
 from streaming.buffer import Outbox
 from streaming.hub import get_hub
+from streaming.market import get_market
 from streaming.pace import Pace
 from streaming.protocol import Auth, Close, Code, Refusal
 from streaming.session import Session
@@ -58,7 +59,7 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]  # channels is not ty
         self.code: int | None = None
         self.outbox = Outbox()
         self.outbox.on_end = self._expect_end
-        self.session = Session(get_hub(), self.outbox, self.address)
+        self.session = Session(get_hub(), get_market(), self.outbox, self.address)
         self._pace = Pace()
         self._timers: list[asyncio.TimerHandle] = []
         self._judging: asyncio.TimerHandle | None = None
@@ -95,6 +96,7 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]  # channels is not ty
             await self.send({"type": "websocket.close"})
             return
         get_hub().start()
+        get_market().start()
         given = [(b"x-request-id", self.request_id.encode())]
         await self.send({"type": "websocket.accept", "headers": given})
         self._writer = asyncio.create_task(self._write())
@@ -249,7 +251,9 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]  # channels is not ty
             subject=None if principal is None else logs.printable(principal.sub),
             accounts=len(self.session.accounts),
             ms=round((clock.monotonic() - self.opened_at) * 1000, 3),
+            symbols=len(self.session.symbols),
             frames=self.outbox.sent,
+            dropped=self.outbox.dropped,
             ip=self.address,
             agent=None if agent is None else logs.printable(agent),
             role=get_config().role,

@@ -6,7 +6,7 @@ state lives on the event loop; the journal is read on one thread.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from enum import Enum
 from functools import lru_cache
@@ -25,6 +25,8 @@ from opitios.core.config import Timers, get_config
 from streaming import protocol, replay
 from streaming.buffer import Outbox
 from streaming.feeds import Feed
+from streaming.loops import for_ever, yield_turn
+from streaming.market import get_market
 from streaming.protocol import Message
 
 logger = structlog.get_logger("app")
@@ -149,7 +151,7 @@ class Hub:
 
         self._listener = self._bus.listen(Topic.ORDERS, hand_over)
         steps = (self.show_pushes, self._read_on, self._beat_on, self._report_on)
-        self._tasks = [asyncio.create_task(_for_ever(step)) for step in steps]
+        self._tasks = [asyncio.create_task(for_ever(step)) for step in steps]
 
     async def stop(self) -> None:
         """End the loops and the listener."""
@@ -173,7 +175,7 @@ class Hub:
         while self._pushes:
             for _ in range(min(TURN, len(self._pushes))):
                 self._offer(self._pushes.popleft())
-            await _yield_turn()
+            await yield_turn()
 
     def _offer(self, message: Message) -> None:
         feed = self._feeds.get(message["account_id"])
@@ -258,7 +260,7 @@ class Hub:
         for number, message in enumerate(messages, start=1):
             self._offer(message)
             if number % TURN == 0:
-                await _yield_turn()
+                await yield_turn()
         for feed in behind:
             # A push of an entry that does not exist must not be waited for again and again.
             if feed.seq == shown[feed.account_id]:
@@ -282,25 +284,12 @@ class Hub:
 
     async def _report_on(self) -> None:
         counted = {"sockets": len(self._sockets), "accounts": len(self._feeds)}
-        snapshot = counted | get_refusals().part()
+        snapshot = counted | get_market().part() | get_refusals().part()
         try:
             await _read(presence.write_row, self._started_at, snapshot)
         except DatabaseError as error:
             logger.warning("the pool row cannot be written", error=type(error).__name__)
         await asyncio.sleep(self._timers.pool_row)
-
-
-async def _for_ever(step: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        try:
-            await step()
-        except Exception:
-            logger.exception("the hub failed a step", step=getattr(step, "__name__", None))
-
-
-async def _yield_turn() -> None:
-    # Writers that were woken before us run before us, and empty their queues as far as they can.
-    await asyncio.sleep(0)
 
 
 async def _read(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+from marketdata import symbols
+from marketdata.ticks import OPTION_CHANNELS, STOCK_CHANNELS, Tick
 from opitios.core import jsontext
+from opitios.core.errors import Problem
 
 Message = Mapping[str, Any]
+# Market data that may be followed: a channel, and a symbol of it.
+Item = tuple[str, str]
 
 # All accounts of the token.
 EVERYTHING = "*"
@@ -18,8 +23,20 @@ EVERYTHING = "*"
 # A fleet twice the size that design.md is made for.
 MAX_ACCOUNTS = 2000
 
-# Channels of market data; they come with the process that listens to the market.
-MARKET_CHANNELS = ("trades", "quotes", "bars", "option_trades", "option_quotes")
+# design.md §7, R22: each counts once, on however many channels it is followed.
+MAX_SYMBOLS = 100
+
+# Channels of market data, and what a symbol of each looks like.
+MARKET_CHANNELS: Mapping[str, symbols.Check] = {
+    **dict.fromkeys(STOCK_CHANNELS.values(), symbols.stock_symbol),
+    **dict.fromkeys(OPTION_CHANNELS.values(), symbols.option_symbol),
+}
+# Alpaca's `T` of each.
+_TYPES = {
+    channel: word
+    for channels in (STOCK_CHANNELS, OPTION_CHANNELS)
+    for word, channel in channels.items()
+}
 
 
 class Close(IntEnum):
@@ -91,16 +108,18 @@ class Auth:
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """Follow the orders of these accounts, or of EVERYTHING."""
+    """Follow the orders of these accounts, or of EVERYTHING, and these symbols."""
 
     orders: tuple[str, ...]
+    market: frozenset[Item] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribe:
-    """Follow these accounts no more."""
+    """Follow these accounts and symbols no more."""
 
     orders: tuple[str, ...]
+    market: frozenset[Item] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +161,12 @@ def _subscribe(body: Mapping[str, Any]) -> Subscribe:
     _only(body, ("orders", "after", *MARKET_CHANNELS))
     if "after" in body:
         raise Refusal(Code.NOT_AVAILABLE, "replay with `after` is not available yet")
-    return Subscribe(_channels(body))
+    return Subscribe(*_channels(body))
 
 
 def _unsubscribe(body: Mapping[str, Any]) -> Unsubscribe:
     _only(body, ("orders", *MARKET_CHANNELS))
-    return Unsubscribe(_channels(body))
+    return Unsubscribe(*_channels(body))
 
 
 def _list(body: Mapping[str, Any]) -> ListAll:
@@ -160,18 +179,24 @@ def _ping(body: Mapping[str, Any]) -> Ping:
     return Ping()
 
 
-def _channels(body: Mapping[str, Any]) -> tuple[str, ...]:
+def _channels(body: Mapping[str, Any]) -> tuple[tuple[str, ...], frozenset[Item]]:
     if not body:
         raise Refusal(Code.SYNTAX, "name at least one channel")
     lists = {name: _items(value) for name, value in body.items()}
-    if any(lists.get(name) for name in MARKET_CHANNELS):
-        raise Refusal(Code.NOT_AVAILABLE, "market data is not available yet: subscribe to orders")
-    orders = lists.get("orders", ())
+    orders = lists.pop("orders", ())
     if len(orders) > MAX_ACCOUNTS:
         raise Refusal(Code.LIMIT, f"at most {MAX_ACCOUNTS} accounts in one message")
     if EVERYTHING in orders and len(orders) > 1:
         raise Refusal(Code.SYNTAX, f"{EVERYTHING} stands alone")
-    return orders
+    return orders, frozenset(_item(name, each) for name in lists for each in lists[name])
+
+
+def _item(channel: str, symbol: str) -> Item:
+    """Read one symbol. No plan of a data account holds every symbol: EVERYTHING is none."""
+    try:
+        return channel, MARKET_CHANNELS[channel](symbol)
+    except Problem as problem:
+        raise Refusal(Code.SYNTAX, f"{channel}: {problem.errors[0].message}") from problem
 
 
 def _items(value: Any) -> tuple[str, ...]:
@@ -218,9 +243,11 @@ def success(word: str) -> Frame:
     return frame([{"T": "success", "msg": word}])
 
 
-def subscription(orders: Iterable[str]) -> Frame:
+def subscription(orders: Iterable[str], market: Iterable[Item]) -> Frame:
     """Encode everything a socket follows: complete lists, after each change and on `list`."""
     lists: dict[str, list[str]] = {name: [] for name in MARKET_CHANNELS}
+    for channel, symbol in sorted(market):
+        lists[channel].append(symbol)
     return frame([{"T": "subscription", "orders": sorted(orders), **lists}])
 
 
@@ -243,3 +270,31 @@ def heartbeat(at: str, accounts: Mapping[str, int]) -> Frame:
 def update(message: Message, *, sent_at: str) -> Frame:
     """Encode one journal entry's message, stamped as it leaves (RFC 3339)."""
     return frame([{**message, "sent_at": sent_at}])
+
+
+def tick(told: Tick, *, now: float) -> str:
+    """Encode one tick as a message, once for everybody who follows it (api.md §6).
+
+    Alpaca's `T`, `S` and short keys, then ours as in REST. `age_ms` is the tick's age as it is
+    encoded: milliseconds from its receipt to `now`, both in epoch seconds.
+    """
+    message = {"T": _TYPES[told.channel], "S": told.symbol, "symbol": told.symbol} | told.body
+    message |= {"feed": told.feed, "source": "stream"}
+    message["age_ms"] = max(0, round((now - told.at) * 1000))
+    return jsontext.dumps(message).decode()
+
+
+def dropped(channel: str, count: int) -> str:
+    """Encode how many messages of a channel a slow client was spared, as a message."""
+    return jsontext.dumps({"T": "dropped", "channel": channel, "count": count}).decode()
+
+
+def joined(messages: Iterable[str]) -> str:
+    """Put encoded messages into one frame."""
+    return f"[{','.join(messages)}]"
+
+
+def status(channel: str, feed: str | None, state: str, since: str) -> Frame:
+    """Encode how a channel's feed is, and since when (RFC 3339)."""
+    told = {"T": "status", "channel": channel, "feed": feed, "state": state, "since": since}
+    return frame([told])

@@ -15,6 +15,7 @@ from opitios.core.http import PROBLEM
 from streaming import auth
 from streaming.consumers import Event, Receive, Send, StreamConsumer
 from streaming.hub import get_hub
+from streaming.market import get_market
 
 logger = structlog.get_logger("app")
 
@@ -74,10 +75,12 @@ async def lifespan(scope: Event, receive: Receive, send: Send) -> None:
         await send({"type": "lifespan.startup.failed", "message": str(error)})
         return
     get_hub().start()
+    get_market().start()
     logger.info("the stream process is ready")
     await send({"type": "lifespan.startup.complete"})
     await receive()
     await get_hub().stop()
+    await get_market().stop()
     # uvicorn ends by the signal that stopped it, which runs no exit functions.
     await asyncio.to_thread(get_refusals().end)
     await send({"type": "lifespan.shutdown.complete"})

@@ -8,10 +8,13 @@ from accounts.tokens import Permission, Principal
 from streaming import auth, protocol
 from streaming.buffer import Outbox
 from streaming.hub import Hub, UnknownAccount, Unreachable
+from streaming.market import MarketHub
 from streaming.protocol import (
     EVERYTHING,
+    MAX_SYMBOLS,
     Code,
     Command,
+    Item,
     ListAll,
     Ping,
     Refusal,
@@ -23,13 +26,19 @@ from streaming.protocol import (
 class Session:
     """One client's rights and subscriptions, from its sign-in to its end."""
 
-    def __init__(self, hub: Hub, socket: Outbox, address: str) -> None:
+    def __init__(self, hub: Hub, market: MarketHub, socket: Outbox, address: str) -> None:
         """`address`: where the client is, empty where nobody knows."""
-        self._hub, self._socket, self._address = hub, socket, address
+        self._hub, self._market, self._socket, self._address = hub, market, socket, address
         # As its token says; and without what may not be reached from where it is.
         self._signed: Principal | None = None
         self.principal: Principal | None = None
         self.accounts: set[str] = set()
+        self.items: frozenset[Item] = frozenset()
+
+    @property
+    def symbols(self) -> set[str]:
+        """The symbols that are followed, on whatever channels."""
+        return {symbol for _, symbol in self.items}
 
     def sign_in(self, token: str) -> Principal:
         """Sign in, or renew in place: what the new token does not allow is followed no more.
@@ -57,8 +66,10 @@ class Session:
 
     def _follow_less(self, principal: Principal) -> None:
         lost = {name for name in self.accounts if not _may_follow(principal, name)}
-        if lost:
+        kept = self.items if principal.may(Permission.MARKET_DATA) else frozenset()
+        if lost or kept != self.items:
             self._drop(lost)
+            self._follow_only(kept)
             self._tell()
 
     async def obey(self, command: Command) -> None:
@@ -67,10 +78,11 @@ class Session:
         if principal is None:
             raise Refusal(Code.NOT_AUTHENTICATED)
         match command:
-            case Subscribe(orders):
-                await self._subscribe(principal, orders)
-            case Unsubscribe(orders):
+            case Subscribe(orders, items):
+                await self._subscribe(principal, orders, items)
+            case Unsubscribe(orders, items):
                 self._drop(self.accounts if EVERYTHING in orders else orders)
+                self._follow_only(self.items - items)
                 self._tell()
             case ListAll():
                 self._tell()
@@ -80,17 +92,21 @@ class Session:
     def leave(self) -> None:
         """Forget this socket everywhere."""
         self._hub.leave(self._socket, self.accounts)
+        self._market.leave(self._socket)
 
-    async def _subscribe(self, principal: Principal, orders: tuple[str, ...]) -> None:
-        """Judge every account before any is followed: 4404 before 4403, as in REST (api.md §1)."""
+    async def _subscribe(
+        self, principal: Principal, orders: tuple[str, ...], items: frozenset[Item]
+    ) -> None:
+        """Judge everything before any is followed: 4404 before 4403, as in REST (api.md §1)."""
         for name in orders:
             if name != EVERYTHING and not _is_held(principal, name):
                 raise Refusal(Code.NO_SUCH_ACCOUNT, NO_SUCH_ACCOUNT, account_id=name)
         try:
             named = await self._named(principal, orders)
             await self._hub.open(named)
-            if not principal.may(Permission.ACCOUNT_READ):
-                raise Refusal(Code.FORBIDDEN, f"the token lacks `{Permission.ACCOUNT_READ}`")
+            if orders:
+                _require(principal, Permission.ACCOUNT_READ)
+            self._judge_items(principal, items)
             new = [name for name in named if name not in self.accounts]
             numbers = await self._hub.subscribe(self._socket, new)
         except UnknownAccount as error:
@@ -99,9 +115,17 @@ class Session:
             raise Refusal(Code.INTERNAL, "the accounts cannot be read now: try again") from error
         # From here to the end nothing waits: the next entry comes after the snapshot.
         self.accounts.update(numbers)
+        self.items |= items
         self._tell()
         if numbers:
             self._socket.put(protocol.snapshots(numbers))
+        self._market.follow(self._socket, self.items)
+
+    def _judge_items(self, principal: Principal, items: frozenset[Item]) -> None:
+        if items:
+            _require(principal, Permission.MARKET_DATA)
+        if len(self.symbols.union(symbol for _, symbol in items)) > MAX_SYMBOLS:
+            raise Refusal(Code.LIMIT, f"at most {MAX_SYMBOLS} symbols, each counted once")
 
     async def _named(self, principal: Principal, orders: tuple[str, ...]) -> list[str]:
         if EVERYTHING not in orders:
@@ -114,13 +138,22 @@ class Session:
         self._hub.unsubscribe(self._socket, dropped)
         self.accounts -= dropped
 
+    def _follow_only(self, items: frozenset[Item]) -> None:
+        self.items = items
+        self._market.follow(self._socket, items)
+
     def _tell(self) -> None:
-        self._socket.put(protocol.subscription(self.accounts))
+        self._socket.put(protocol.subscription(self.accounts, self.items))
 
 
 def _is_held(principal: Principal, account_id: str) -> bool:
     # A fleet token holds any id; one that no account can have must not reach the database.
     return ACCOUNT_ID.fullmatch(account_id) is not None and principal.holds(account_id)
+
+
+def _require(principal: Principal, permission: Permission) -> None:
+    if not principal.may(permission):
+        raise Refusal(Code.FORBIDDEN, f"the token lacks `{permission}`")
 
 
 def _may_follow(principal: Principal, account_id: str) -> bool:

@@ -1,10 +1,13 @@
 """What waits for a socket is bounded; nothing is left out of the middle."""
 
 import asyncio
+import json
+from collections.abc import AsyncIterator
 
 import pytest
 
-from streaming.buffer import MAX_BYTES, MAX_FRAMES, Outbox
+from streaming.backlog import Entry
+from streaming.buffer import MAX_BUNDLES, MAX_BYTES, MAX_FRAMES, Bundle, Outbox
 from streaming.pace import Pace
 from streaming.protocol import Close, Frame
 
@@ -76,6 +79,125 @@ async def test_the_first_reason_to_end_stays_and_nothing_follows_it() -> None:
 
     assert await drained(outbox) == ([], 4401)
     assert ends == [4401]
+
+
+def quotes(*numbers: int) -> Bundle:
+    """Quotes of one symbol that came together."""
+    return Bundle.of([Entry(("quotes", "AAPL"), str(number)) for number in numbers])
+
+
+class Slow:
+    """A client that takes a frame when it is told to."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self._takes = asyncio.Semaphore(0)
+
+    async def send(self, text: str) -> None:
+        self.sent.append(text)
+        await self._takes.acquire()
+
+    async def takes(self, frames: int) -> None:
+        for _ in range(frames):
+            self._takes.release()
+        # The writer goes on by itself, and comes to stand in its next frame.
+        for _ in range(3 * frames):
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def slow() -> AsyncIterator[tuple[Outbox, Slow]]:
+    """An outbox whose client has been sent one frame, and has not taken it."""
+    outbox, client = Outbox(), Slow()
+    writing = asyncio.create_task(outbox.drain(client.send))
+    outbox.put(Frame("first", 5))
+    await client.takes(1)
+    outbox.put(Frame("second", 6))
+    await client.takes(1)
+    outbox.put(Frame("third", 5))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert client.sent == ["first", "second", "third"]
+    yield outbox, client
+    writing.cancel()
+
+
+async def test_market_data_of_a_client_that_keeps_up_leaves_as_it_came() -> None:
+    outbox = Outbox()
+    for number in range(MAX_BUNDLES):
+        outbox.put_market(quotes(number, number))
+    asyncio.get_running_loop().call_later(0.01, outbox.end, 1000)
+
+    sent, _ = await drained(outbox)
+
+    assert sent == [f"[{number},{number}]" for number in range(MAX_BUNDLES)]
+    assert outbox.dropped == 0
+
+
+async def test_quotes_of_a_client_that_does_not_read_are_conflated_and_it_is_told(
+    slow: tuple[Outbox, Slow],
+) -> None:
+    outbox, client = slow
+    for number in range(10_000):
+        outbox.put_market(quotes(number))
+
+    await client.takes(1)
+
+    dropped = {"T": "dropped", "channel": "quotes", "count": 9_999}
+    assert json.loads(client.sent[-1]) == [dropped, 9_999]
+    assert outbox.closing is None
+
+
+async def test_an_order_update_overtakes_all_market_data_that_waits(
+    slow: tuple[Outbox, Slow],
+) -> None:
+    outbox, client = slow
+    trades = [Entry(("trades", "AAPL"), str(number)) for number in range(200)]
+    outbox.put_market(Bundle.of(trades))
+    outbox.put(Frame("order", 5))
+
+    await client.takes(1)
+    assert client.sent[-1] == "order"
+    outbox.put(Frame("fill", 4))
+    await client.takes(2)
+    outbox.put(Frame("done", 4))
+    await client.takes(1)
+
+    # A frame of market data on its way is all that an order ever waits for.
+    assert client.sent[-3] == "fill"
+    assert len(json.loads(client.sent[-2])) <= 64
+    assert client.sent[-1] == "done"
+
+
+async def test_what_is_followed_no_more_is_not_sent_any_more() -> None:
+    outbox = Outbox()
+    outbox.put_market(quotes(1))
+    outbox.put_market(Bundle.of([Entry(("trades", "AAPL"), "2")]))
+
+    outbox.forget([("quotes", "AAPL")])
+    asyncio.get_running_loop().call_later(0.01, outbox.end, 1000)
+
+    assert await drained(outbox) == (["[2]"], 1000)
+
+
+async def test_a_writer_that_ended_keeps_little_market_data() -> None:
+    outbox = Outbox()
+
+    for number in range(10_000):
+        outbox.put_market(quotes(number))
+
+    assert outbox.dropped == 9_999
+
+
+async def test_what_came_later_never_leaves_before_what_waits_conflated() -> None:
+    outbox = Outbox()
+    for number in range(MAX_BUNDLES + 2):
+        outbox.put_market(quotes(number))
+    asyncio.get_running_loop().call_later(0.01, outbox.end, 1000)
+
+    sent, _ = await drained(outbox)
+
+    assert [json.loads(text)[-1] for text in sent] == [MAX_BUNDLES + 1]
 
 
 @pytest.mark.parametrize(("gap", "admitted"), [(0.049, 20), (0.051, 100)])

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from marketdata.demand import Demand
 from opitios.core.bus import get_bus
 from opitios.core.config import get_config
 from streaming import consumers
 from streaming.buffer import MAX_FRAMES
 from streaming.consumers import Event, StreamConsumer
 from streaming.hub import Hub
+from streaming.market import MarketHub
 from streaming.protocol import success
 from streaming.session import Session
 from tests.streaming.conftest import Token
@@ -60,6 +62,9 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Hub:
     hub = Hub(get_bus(), get_config().timers)
     monkeypatch.setattr(hub, "start", lambda: None)
     monkeypatch.setattr(consumers, "get_hub", lambda: hub)
+    market = MarketHub(get_bus(), Demand(get_bus()))
+    monkeypatch.setattr(market, "start", lambda: None)
+    monkeypatch.setattr(consumers, "get_market", lambda: market)
     return hub
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from marketdata.ticks import Tick
 from streaming import protocol
 from streaming.protocol import (
     WORDS,
@@ -28,6 +29,20 @@ from streaming.protocol import (
         ('{"action":"subscribe","orders":["*"]}', Subscribe(("*",))),
         ('{"action":"subscribe","orders":["A"],"trades":[],"after":null}', Subscribe(("A",))),
         ('{"action":"subscribe","orders":[]}', Subscribe(())),
+        (
+            '{"action":"subscribe","orders":["A"],"quotes":["AAPL","BRK.B","AAPL"],"bars":["SPY"]}',
+            Subscribe(
+                ("A",), frozenset({("quotes", "AAPL"), ("quotes", "BRK.B"), ("bars", "SPY")})
+            ),
+        ),
+        (
+            '{"action":"subscribe","option_trades":["AAPL261218C00190000"],"trades":null}',
+            Subscribe((), frozenset({("option_trades", "AAPL261218C00190000")})),
+        ),
+        (
+            '{"action":"unsubscribe","trades":["AAPL"]}',
+            Unsubscribe((), frozenset({("trades", "AAPL")})),
+        ),
         ('{"action":"unsubscribe","orders":["A"]}', Unsubscribe(("A",))),
         ('{"action":"list"}', ListAll()),
         ('{"action":"ping"}', Ping()),
@@ -56,9 +71,20 @@ def test_a_command_is_read(text: str, command: object) -> None:
         ({"action": "subscribe", "trades": "AAPL"}, Code.SYNTAX),
         ({"action": "list", "orders": []}, Code.SYNTAX),
         ({"action": "ping", "id": 1}, Code.SYNTAX),
-        ({"action": "subscribe", "orders": ["A"], "quotes": ["AAPL"]}, Code.NOT_AVAILABLE),
-        ({"action": "subscribe", "option_trades": ["*"]}, Code.NOT_AVAILABLE),
-        ({"action": "unsubscribe", "bars": ["AAPL"]}, Code.NOT_AVAILABLE),
+        ({"action": "subscribe", "quotes": ["aapl"]}, Code.SYNTAX),
+        ({"action": "subscribe", "quotes": ["AAPL", "../account"]}, Code.SYNTAX),
+        ({"action": "subscribe", "quotes": ["ААPL"]}, Code.SYNTAX),
+        ({"action": "subscribe", "trades": ["AAPL", ""]}, Code.SYNTAX),
+        ({"action": "subscribe", "trades": ["AAPL\n"]}, Code.SYNTAX),
+        ({"action": "subscribe", "trades": [1]}, Code.SYNTAX),
+        ({"action": "subscribe", "trades": ["BTC/USD"]}, Code.SYNTAX),
+        ({"action": "subscribe", "bars": ["*"]}, Code.SYNTAX),
+        ({"action": "subscribe", "option_quotes": ["*"]}, Code.SYNTAX),
+        ({"action": "subscribe", "option_quotes": ["AAPL"]}, Code.SYNTAX),
+        ({"action": "subscribe", "option_trades": ["AAPL260230C00190000"]}, Code.SYNTAX),
+        ({"action": "subscribe", "quotes": ["AAPL261218C00190000"]}, Code.SYNTAX),
+        ({"action": "subscribe", "option_bars": ["AAPL261218C00190000"]}, Code.SYNTAX),
+        ({"action": "unsubscribe", "bars": ["AAPL", "*"]}, Code.SYNTAX),
         ({"action": "subscribe", "orders": ["A"], "after": {"A": 1}}, Code.NOT_AVAILABLE),
         ({"action": "subscribe", "orders": [f"a{n}" for n in range(2001)]}, Code.LIMIT),
     ],
@@ -95,3 +121,42 @@ def test_a_frame_is_one_array_and_knows_its_bytes() -> None:
 
     assert json.loads(frame.text) == [{"T": "success", "msg": "grüezi"}]
     assert frame.size == len(frame.text.encode())
+
+
+def test_a_subscription_lists_every_channel() -> None:
+    items = [("quotes", "MSFT"), ("quotes", "AAPL"), ("option_quotes", "AAPL261218C00190000")]
+
+    frame = protocol.subscription(["B", "A"], items)
+
+    assert json.loads(frame.text) == [
+        {
+            "T": "subscription",
+            "orders": ["A", "B"],
+            "trades": [],
+            "quotes": ["AAPL", "MSFT"],
+            "bars": [],
+            "option_trades": [],
+            "option_quotes": ["AAPL261218C00190000"],
+        }
+    ]
+
+
+def test_a_tick_has_alpacas_keys_and_ours() -> None:
+    body = {"t": "2026-11-20T14:30:00.161331123Z", "bp": 187.2, "bs": 3, "ap": 187.21, "as": 1}
+
+    text = protocol.tick(Tick("quotes", "iex", "AAPL", 1000.0, body), now=1000.0124)
+
+    ours = {"symbol": "AAPL", "feed": "iex", "source": "stream", "age_ms": 12}
+    assert json.loads(text) == {"T": "q", "S": "AAPL"} | body | ours
+
+
+@pytest.mark.parametrize(
+    ("channel", "word"),
+    [("trades", "t"), ("bars", "b"), ("option_trades", "t"), ("option_quotes", "q")],
+)
+def test_the_type_of_a_tick_is_alpacas_and_clocks_that_differ_make_no_age(
+    channel: str, word: str
+) -> None:
+    told = json.loads(protocol.tick(Tick(channel, "iex", "S", 1000.0, {}), now=999.0))
+
+    assert (told["T"], told["age_ms"]) == (word, 0)

@@ -1,0 +1,239 @@
+"""One market hub a process: brings ticks to the sockets that follow them, encoded once for all.
+
+Prices are no journal: what was missed is not shown later. A client is told when its feed is not
+live, and how much it was spared for being slow. Two threads listen; all else is on the event loop.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from marketdata.demand import Demand, get_demand
+from marketdata.ticks import Tick, unpacked
+from opitios.core import clock
+from opitios.core.bus import Bus, Listener, Topic, get_bus
+from streaming import protocol
+from streaming.audiences import Audience, Audiences
+from streaming.backlog import STATES, Entry
+from streaming.buffer import Bundle, Outbox
+from streaming.feedstates import LIVE, FeedState, FeedStates
+from streaming.inbox import Inbox
+from streaming.loops import for_ever, yield_turn
+from streaming.protocol import Item, Message
+
+# Between so many ticks the sockets' writers get a turn. It bounds what stands in one frame.
+TURN = 128
+# Seconds between two looks whether the feed is still what clients were told.
+LOOK_SECONDS = 0.5
+
+
+class MarketHub:
+    """The sockets by what they follow, the ticks for them, and how their feeds are."""
+
+    def __init__(self, bus: Bus, demand: Demand) -> None:
+        self._bus, self._demand = bus, demand
+        self._audiences = Audiences()
+        self._inbox = Inbox()
+        self._arrived = asyncio.Event()
+        # The newest quote of each followed symbol: what a new subscriber is shown first.
+        self._quotes: dict[Item, Tick] = {}
+        self._states = FeedStates(started_at=_now())
+        self._told: dict[Outbox, dict[str, object]] = {}
+        self._ticks_listener: Listener | None = None
+        self._states_listener: Listener | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # What sockets ask
+
+    def follow(self, socket: Outbox, items: frozenset[Item]) -> None:
+        """Let a socket follow these items and no others.
+
+        It is told of each new channel that is not live, and shown the quotes that are known: a
+        quote is a state. Trades and bars are events: those of before its time are not its own.
+        """
+        before = self._audiences.followed(socket)
+        new, gone = items - before, before - items
+        self._audiences.move(socket, items)
+        self._hold(new)
+        self._release(gone)
+        socket.forget(gone)
+        for item in gone:
+            if item not in self._audiences:
+                self._quotes.pop(item, None)
+        self._tell_at_first(socket, before, items)
+        self._show_known(socket, new)
+
+    def leave(self, socket: Outbox) -> None:
+        """Forget a socket."""
+        self.follow(socket, frozenset())
+
+    def _hold(self, items: Iterable[Item]) -> None:
+        for channel, symbols in _by_channel(items).items():
+            self._demand.hold(channel, symbols)
+
+    def _release(self, items: Iterable[Item]) -> None:
+        for channel, symbols in _by_channel(items).items():
+            self._demand.release(channel, symbols)
+
+    def _show_known(self, socket: Outbox, items: Iterable[Item]) -> None:
+        now = _now()
+        known = [(item, self._known(item, now)) for item in items]
+        entries = [
+            Entry(item, protocol.tick(tick, now=now)) for item, tick in known if tick is not None
+        ]
+        if entries:
+            socket.put_market(Bundle.of(entries))
+
+    def _known(self, item: Item, now: float) -> Tick | None:
+        """The quote that is certainly the last one: nothing after it can have been missed."""
+        tick, state = self._quotes.get(item), self._state(item[0], now)
+        wanted_since = self._demand.since(*item)
+        if tick is None or state is None or wanted_since is None:
+            return None
+        return tick if state.covers(tick.at) and wanted_since <= tick.at else None
+
+    def part(self) -> dict[str, int]:
+        """What the pool row tells of market data here."""
+        return {"symbols": len(self._audiences)}
+
+    # The loops
+
+    def start(self) -> None:
+        """Begin listening and showing; once."""
+        if self._tasks:
+            return
+        loop = asyncio.get_running_loop()
+
+        def take(message: Message) -> None:
+            # On the listener's thread; what nobody follows never troubles the loop.
+            ticks = unpacked(message)
+            followed = [one for one in ticks if (one.channel, one.symbol) in self._audiences]
+            if followed:
+                self._inbox.put(followed)
+                loop.call_soon_threadsafe(self._arrived.set)
+
+        def note(message: Message) -> None:
+            loop.call_soon_threadsafe(self.note, message)
+
+        self._ticks_listener = self._bus.listen(Topic.TICKS, take)
+        self._states_listener = self._bus.listen(Topic.MARKET, note)
+        steps = (self.show_arrived, self._look_on)
+        self._tasks = [asyncio.create_task(for_ever(step)) for step in steps]
+
+    async def stop(self) -> None:
+        """End the loops and the listeners, and want nothing any more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        for listener in (self._ticks_listener, self._states_listener):
+            if listener is not None:
+                await asyncio.to_thread(listener.close)
+        await asyncio.to_thread(self._demand.close)
+
+    async def show_arrived(self) -> None:
+        """Show what arrived, and give the writers a turn now and then."""
+        await self._arrived.wait()
+        self._arrived.clear()
+        ticks, lost = self._inbox.take()
+        for item, count in lost.items():
+            for socket in self._following(item):
+                socket.count_dropped(item[0], count)
+        for start in range(0, len(ticks), TURN):
+            self.show(ticks[start : start + TURN])
+            await yield_turn()
+
+    def show(self, ticks: Iterable[Tick]) -> None:
+        """Bring ticks to those who follow them: each is encoded once, each audience has a frame."""
+        now = _now()
+        heard: defaultdict[Audience, list[Entry]] = defaultdict(list)
+        for tick in ticks:
+            item = (tick.channel, tick.symbol)
+            audiences = self._audiences.of(item)
+            if not audiences:
+                continue
+            if tick.channel in STATES:
+                self._quotes[item] = tick
+            entry = Entry(item, protocol.tick(tick, now=now))
+            for audience in audiences:
+                heard[audience].append(entry)
+        for audience, entries in heard.items():
+            bundle = Bundle.of(entries)
+            for socket in audience.sockets:
+                socket.put_market(bundle)
+
+    def _following(self, item: Item) -> Iterable[Outbox]:
+        return (socket for audience in self._audiences.of(item) for socket in audience.sockets)
+
+    # How the feeds are
+
+    def note(self, message: Message) -> None:
+        """Hear how a channel's feed is."""
+        self._states.note(message, _now())
+        self.tell([message["channel"]])
+
+    async def _look_on(self) -> None:
+        await asyncio.sleep(LOOK_SECONDS)
+        self.tell(protocol.MARKET_CHANNELS)
+
+    def tell(self, channels: Iterable[str]) -> None:
+        """Tell those who follow a channel how its feed is, where that is not what they know."""
+        now = _now()
+        for channel in channels:
+            state = self._state(channel, now)
+            if state is not None and state.is_lasting(now):
+                self._tell_all(channel, state)
+
+    def _tell_all(self, channel: str, state: FeedState) -> None:
+        untold = [
+            socket
+            for socket, told in self._told.items()
+            if channel in told and told[channel] != state.key
+        ]
+        frame = _status(channel, state)
+        for socket in untold:
+            self._told[socket][channel] = state.key
+            socket.put(frame)
+
+    def _tell_at_first(
+        self, socket: Outbox, before: Collection[Item], items: Collection[Item]
+    ) -> None:
+        """Tell of the channels that a socket follows from now on, and forget the others."""
+        channels = {channel for channel, _ in items}
+        told = {name: key for name, key in self._told.pop(socket, {}).items() if name in channels}
+        now = _now()
+        for channel in sorted(channels - {channel for channel, _ in before}):
+            state = self._state(channel, now)
+            told[channel] = None if state is None else state.key
+            if state is not None and state.state != LIVE:
+                socket.put(_status(channel, state))
+        if told:
+            self._told[socket] = told
+
+    def _state(self, channel: str, now: float) -> FeedState | None:
+        heard_since = self._ticks_listener.since if self._ticks_listener else None
+        return self._states.of(channel, now=now, heard_since=heard_since)
+
+
+def _status(channel: str, state: FeedState) -> protocol.Frame:
+    since = clock.rfc3339(datetime.fromtimestamp(state.since, tz=UTC))
+    return protocol.status(channel, state.feed, state.state, since)
+
+
+def _by_channel(items: Iterable[Item]) -> dict[str, list[str]]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for channel, symbol in items:
+        found[channel].append(symbol)
+    return found
+
+
+def _now() -> float:
+    return clock.now().timestamp()
+
+
+@lru_cache(maxsize=1)
+def get_market() -> MarketHub:
+    """The market hub of this process."""
+    return MarketHub(get_bus(), get_demand())
