@@ -17,6 +17,10 @@ MAX_BUNDLES = 64
 # Messages of a backlog in one frame: an order update waits behind no more than one of them.
 CHUNK = 64
 
+# What may still wait when the next frame of a replay is added: the rest is for what happens now.
+ROOM_FRAMES = 16
+ROOM_BYTES = 100_000
+
 Send = Callable[[str], Awaitable[None]]
 
 
@@ -50,6 +54,7 @@ class Outbox:
         # The client has not taken the last frame yet: what it is sent next may still change.
         self._is_blocked = False
         self._changed = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
         self.sent = 0
         self.closing: int | None = None
         self.on_end: Callable[[], None] = lambda: None
@@ -103,7 +108,25 @@ class Outbox:
             self._bundles.clear()
             self._backlog.clear()
             self._changed.set()
+            self._tell_waiting()
             self.on_end()
+
+    async def room(self) -> None:
+        """Wait until little waits to be sent, or the socket ends: for who could fill the queue."""
+        while not self._has_room and self.closing is None:
+            told = asyncio.get_running_loop().create_future()
+            self._waiting.append(told)
+            await told
+
+    @property
+    def _has_room(self) -> bool:
+        return len(self._frames) < ROOM_FRAMES and self._bytes < ROOM_BYTES
+
+    def _tell_waiting(self) -> None:
+        told, self._waiting = self._waiting, []
+        for each in told:
+            if not each.done():
+                each.set_result(None)
 
     async def drain(self, send: Send) -> int:
         """Send what is queued, as it comes, until the end; the code to close with."""
@@ -115,6 +138,8 @@ class Outbox:
                 await send(text)
                 self._is_blocked = False
                 self.sent += 1
+                if self._waiting and self._has_room:
+                    self._tell_waiting()
             if self.closing is not None:
                 return self.closing
 

@@ -1,5 +1,7 @@
 """One account's entries in the journal's order, whatever order their pushes came in. Pure."""
 
+from collections.abc import Iterable
+
 from streaming.buffer import Outbox
 from streaming.protocol import Message
 
@@ -10,13 +12,17 @@ MAX_AHEAD = 256
 class Feed:
     """What was shown of one account, and to whom.
 
-    `seq` is the number of the last entry shown, None until the journal's head has been read.
+    `seq` is the number of the last entry shown, None until the journal's head has been read. A
+    socket is a subscriber, which has seen everything up to `seq`, or it is late.
     """
 
     def __init__(self, account_id: str) -> None:
         self.account_id = account_id
         self.seq: int | None = None
         self.subscribers: set[Outbox] = set()
+        # The last number that each socket has which is being brought up to date; it may also be
+        # ahead of us, where it heard more at another process.
+        self.late: dict[Outbox, int] = {}
         # The highest number that is known to exist.
         self.known = 0
         self._ahead: dict[int, Message] = {}
@@ -25,6 +31,18 @@ class Feed:
     def is_behind(self) -> bool:
         """Whether an entry exists that was not shown."""
         return self.seq is not None and self.seq < self.known
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether anybody would miss it."""
+        return bool(self.subscribers or self.late)
+
+    @property
+    def heard(self) -> int:
+        """The last number that anybody here has heard of."""
+        return max(self.seq or 0, *self.late.values()) if self.late else self.seq or 0
+
+    # Entries
 
     def begin(self, seq: int) -> list[Message]:
         """Go on from the journal's head: the messages that came while it was being read."""
@@ -52,6 +70,17 @@ class Feed:
         self._ahead.clear()
         self.known = self.seq or 0
 
+    def rewind(self, seq: int) -> list[Outbox]:
+        """Go back to a journal that ends before what was shown; the sockets that saw beyond."""
+        gone = [socket for socket, number in self.late.items() if number > seq]
+        told = [*self.subscribers, *gone]
+        for socket in gone:
+            del self.late[socket]
+        self.subscribers.update(gone)
+        self.seq = seq
+        self.forget_ahead()
+        return told
+
     def _in_order(self, seq: int) -> list[Message]:
         ready = []
         while (message := self._ahead.pop(seq + 1, None)) is not None:
@@ -59,3 +88,54 @@ class Feed:
             seq += 1
         self.seq = seq
         return ready
+
+    # Sockets
+
+    def follow(self, socket: Outbox, after: int | None = None) -> None:
+        """Let a socket see what comes from now on; with `after` everything beyond that number."""
+        if after is not None:
+            self.subscribers.discard(socket)
+            self._bring_to(socket, after)
+        elif socket not in self.late:
+            self.subscribers.add(socket)
+
+    def leave(self, socket: Outbox) -> None:
+        """Let a socket see nothing more."""
+        self.subscribers.discard(socket)
+        self.late.pop(socket, None)
+
+    def receivers(self, message: Message) -> Iterable[Outbox]:
+        """Whom to show a message that `offer` gave; from then on those, too, who saw it before."""
+        if not self.late:
+            return self.subscribers
+        shown = list(self.subscribers)
+        for socket, number in list(self.late.items()):
+            if number == message["seq"]:
+                del self.late[socket]
+                self.subscribers.add(socket)
+        return shown
+
+    def replay(self, socket: Outbox, message: Message) -> bool:
+        """Whether a late socket misses this message next: then show it at once.
+
+        One that has everything with it is a subscriber; what a page holds twice, or for one that
+        left meanwhile or began anew, is not for it.
+        """
+        if self.late.get(socket) != message["seq"] - 1:
+            return False
+        self._bring_to(socket, message["seq"])
+        return True
+
+    def misses(self, socket: Outbox) -> int | None:
+        """After which number a late socket can be shown more, None where it waits for us."""
+        number = self.late.get(socket)
+        if number is None or self.seq is None or number >= self.seq:
+            return None
+        return number
+
+    def _bring_to(self, socket: Outbox, seq: int) -> None:
+        self.late[socket] = seq
+        self.note(seq)
+        if seq == self.seq:
+            del self.late[socket]
+            self.subscribers.add(socket)

@@ -6,12 +6,12 @@ state lives on the event loop; the journal is read on one thread.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from enum import Enum
 from functools import lru_cache
 from itertools import islice
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import structlog
 from channels.db import database_sync_to_async
@@ -27,18 +27,21 @@ from streaming.buffer import Outbox
 from streaming.feeds import Feed
 from streaming.loops import for_ever, yield_turn
 from streaming.market import get_market
-from streaming.protocol import Message
+from streaming.protocol import Close, Gap, Message
+from streaming.resume import PAGE, Resumption
 
 logger = structlog.get_logger("app")
 
 # Two processes publish, so neighbours may swap places: a gap is given this long, in seconds.
 SWAP_SECONDS = 0.02
-# Between so many messages the sockets' writers get a turn: fewer than a socket's queue holds.
-TURN = 64
+# Between so many messages, or bytes, the sockets' writers get a turn: less than a queue holds.
+TURN, TURN_BYTES = 64, 200_000
 # Pushes waiting for their turn; the journal has those beyond.
 MAX_PUSHES = 10_000
 # Accounts whose missing entries are read in one go.
 ACCOUNTS_A_READ = 50
+# Pages of replays that are read at a time: the others wait in line, and the live feeds for nobody.
+READS_AT_ONCE = 2
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -50,6 +53,13 @@ class UnknownAccount(Exception):
 
 class Unreachable(Exception):
     """The journal cannot be read now."""
+
+
+class Follower(Protocol):
+    """Whose socket it is: it hears which accounts there are, as of each poll."""
+
+    def hear_roster(self, heads: Mapping[str, int], gone: Collection[str]) -> None:
+        """Hear of every account and the last number of its journal, and of those just gone."""
 
 
 class _Opened(Enum):
@@ -65,7 +75,7 @@ class Hub:
         self._bus, self._timers = bus, timers
         self._feeds: dict[str, Feed] = {}
         self._opening: dict[str, asyncio.Future[_Opened]] = {}
-        self._sockets: set[Outbox] = set()
+        self._sockets: dict[Outbox, Follower] = {}
         self._moved: set[str] = set()
         self._pushes: deque[Message] = deque()
         self._pushed = asyncio.Event()
@@ -74,47 +84,85 @@ class Hub:
         self._started_at = clock.now()
         self._listener: Listener | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._resumptions: dict[Outbox, Resumption] = {}
+        self._resuming: dict[Outbox, asyncio.Task[None]] = {}
+        self._reads = asyncio.Semaphore(READS_AT_ONCE)
+        self._roster: frozenset[str] = frozenset()
+        # Rises with each change of which accounts there are.
+        self.roster_changes = 0
 
     # What sockets ask
 
-    def enter(self, socket: Outbox) -> None:
-        """Let a signed-in socket hear the heartbeat."""
-        self._sockets.add(socket)
+    def enter(self, socket: Outbox, follower: Follower) -> None:
+        """Let a signed-in socket hear the heartbeat, and its follower of the roster."""
+        self._sockets[socket] = follower
 
     async def open(self, account_ids: Collection[str]) -> None:
         """Learn where the accounts' journals stand. Raises UnknownAccount, Unreachable."""
         while opening := [name for name in account_ids if self._feed(name).seq is None]:
             await self._opened(opening)
 
-    async def subscribe(self, socket: Outbox, account_ids: Collection[str]) -> dict[str, int]:
+    async def subscribe(
+        self, socket: Outbox, account_ids: Collection[str], after: Mapping[str, int] | None = None
+    ) -> dict[str, int]:
         """Let a socket follow accounts; the numbers from which their streams go on.
 
-        The caller must queue its answer before it waits again: the next entry follows at once.
-        Raises UnknownAccount (then none is followed), Unreachable.
+        Those that `after` names are brought up to date from there instead. The caller must queue
+        its answer before it waits again: the next entry follows at once. Raises UnknownAccount
+        (then none is followed), Unreachable.
         """
         await self.open(account_ids)
-        numbers = {}
+        after = after or {}
         for name in account_ids:
-            feed = self._feeds[name]
-            feed.subscribers.add(socket)
+            self._feeds[name].follow(socket, after.get(name))
+        if after:
+            self._wanted.set()
+            self._bring_up_to_date(socket, after)
+        return {name: self._feeds[name].seq or 0 for name in account_ids if name not in after}
+
+    def subscribe_now(self, socket: Outbox, heads: Mapping[str, int]) -> dict[str, int]:
+        """Let a socket follow accounts whose journals' ends were just heard; as `subscribe`."""
+        numbers = {}
+        for name, seq in heads.items():
+            feed = self._feed(name)
+            if feed.seq is None:
+                self._open(name, seq)
+            feed.follow(socket)
             numbers[name] = feed.seq or 0
         return numbers
+
+    async def heads(self, account_ids: Collection[str]) -> dict[str, int]:
+        """Read the last numbers of journals of the roster as they are now.
+
+        Raises UnknownAccount, Unreachable.
+        """
+        try:
+            found = await _read(replay.heads, account_ids)
+        except DatabaseError as error:
+            raise Unreachable from error
+        if not all(name in found and found[name].enabled for name in account_ids):
+            raise UnknownAccount
+        return {name: head.seq for name, head in found.items()}
 
     def unsubscribe(self, socket: Outbox, account_ids: Collection[str]) -> None:
         """Let a socket follow these accounts no more."""
         for name in account_ids:
             if name in self._feeds:
-                self._feeds[name].subscribers.discard(socket)
+                self._feeds[name].leave(socket)
 
     def leave(self, socket: Outbox, account_ids: Collection[str]) -> None:
         """Forget a socket."""
-        self._sockets.discard(socket)
+        self._sockets.pop(socket, None)
         self.unsubscribe(socket, account_ids)
+        self._resumptions.pop(socket, None)
+        resuming = self._resuming.pop(socket, None)
+        if resuming is not None:
+            resuming.cancel()
 
     async def enabled_accounts(self) -> frozenset[str]:
         """Read which accounts the roster holds. Raises Unreachable."""
         try:
-            return await _read(replay.enabled_accounts)
+            return frozenset(await _read(replay.roster_heads))
         except DatabaseError as error:
             raise Unreachable from error
 
@@ -135,6 +183,41 @@ class Hub:
             raise Unreachable
         if _Opened.UNKNOWN in results:
             raise UnknownAccount
+
+    # Replays
+
+    def _bring_up_to_date(self, socket: Outbox, account_ids: Collection[str]) -> None:
+        if socket not in self._resumptions:
+            self._resumptions[socket] = Resumption(socket, self._feeds, self._read_page)
+            self._resuming[socket] = asyncio.create_task(self._resume(socket))
+        self._resumptions[socket].add(account_ids)
+
+    async def _resume(self, socket: Outbox) -> None:
+        """Show a socket what it misses. It hears of a failure of ours: an update is never lost."""
+        resumption = self._resumptions[socket]
+        try:
+            while resumption.is_wanted:
+                if not await self._next_page(resumption):
+                    await asyncio.sleep(self._timers.stream_poll)
+        except Exception:
+            logger.exception("a replay failed")
+            socket.end(Close.INTERNAL)
+        # Nothing waits between the last look and here: who comes later begins a new one.
+        self._resumptions.pop(socket, None)
+        self._resuming.pop(socket, None)
+
+    async def _next_page(self, resumption: Resumption) -> bool:
+        try:
+            return await resumption.show_page()
+        except DatabaseError as error:
+            logger.warning("the journal cannot be read", error=type(error).__name__)
+            return False
+
+    async def _read_page(self, shown: Mapping[str, int]) -> list[Message]:
+        """Read apart from the live feeds, which must not wait behind a thousand replays."""
+
+        async with self._reads:
+            return await asyncio.to_thread(_released, replay.messages_after, shown, limit=PAGE)
 
     # The loops
 
@@ -173,26 +256,33 @@ class Hub:
         await self._pushed.wait()
         self._pushed.clear()
         while self._pushes:
-            for _ in range(min(TURN, len(self._pushes))):
-                self._offer(self._pushes.popleft())
+            size = count = 0
+            while self._pushes and count < TURN and size < TURN_BYTES:
+                size += self._offer(self._pushes.popleft())
+                count += 1
             await yield_turn()
 
-    def _offer(self, message: Message) -> None:
+    def _offer(self, message: Message) -> int:
+        """Show what can be shown with this message; its size in bytes."""
         feed = self._feeds.get(message["account_id"])
         if feed is None:
-            return
-        self._show(feed, feed.offer(message))
+            return 0
+        size = self._show(feed, feed.offer(message))
         if feed.is_behind:
             asyncio.get_running_loop().call_later(SWAP_SECONDS, self._wanted.set)
+        return size
 
-    def _show(self, feed: Feed, messages: list[Message]) -> None:
+    def _show(self, feed: Feed, messages: list[Message]) -> int:
         if messages:
             self._moved.add(feed.account_id)
+        size = 0
         for message in messages:
             frame = protocol.update(message, sent_at=clock.rfc3339(clock.now()))
+            size += frame.size
             # A socket that overflows ends, and leaves the set only later.
-            for socket in feed.subscribers:
+            for socket in feed.receivers(message):
                 socket.put(frame)
+        return size
 
     async def _read_on(self) -> None:
         loop = asyncio.get_running_loop()
@@ -222,23 +312,53 @@ class Hub:
 
     async def _read_heads(self, *, poll: bool) -> None:
         if poll:
-            self._drop_unfollowed()
-        asked = list(self._feeds if poll else self._opening)
-        if not asked:
-            return
-        found = await _read(replay.heads, asked)
-        for name in asked:
-            if name in self._opening:
-                self._open(name, found.get(name))
-            elif name in self._feeds and name in found:
-                self._feeds[name].note(found[name].seq)
+            await self._read_roster()
+        elif asked := list(self._opening):
+            found = await _read(replay.heads, asked)
+            for name in asked:
+                head = found.get(name)
+                self._open(name, head.seq if head is not None and head.enabled else None)
 
-    def _open(self, account_id: str, head: replay.Head | None) -> None:
-        if head is None or not head.enabled:
+    async def _read_roster(self) -> None:
+        self._drop_unfollowed()
+        if not self._feeds and not self._sockets:
+            return
+        # A feed that is made while the journals' ends are read is none of this poll's.
+        heard = {name: feed.heard for name, feed in self._feeds.items()}
+        heads = await _read(replay.roster_heads)
+        for name in heard.keys() & self._opening.keys():
+            self._open(name, heads.get(name))
+        known = heard.keys() & self._feeds.keys()
+        for name in known & heads.keys():
+            self._note_head(self._feeds[name], heads[name], heard[name])
+        gone = known - heads.keys()
+        for name in gone:
+            del self._feeds[name]
+        if self._roster != heads.keys():
+            self._roster = frozenset(heads)
+            self.roster_changes += 1
+        for follower in list(self._sockets.values()):
+            follower.hear_roster(heads, gone)
+
+    def _note_head(self, feed: Feed, seq: int, heard: int) -> None:
+        """Hear where a journal ends; `heard`: what was known of it before it was asked."""
+        feed.note(seq)
+        if seq < heard:
+            # What was pushed was committed: the database is an older copy of what it was.
+            logger.error(
+                "a journal ends before what was shown", account_id=feed.account_id, seq=seq
+            )
+            gap = protocol.gap(feed.account_id, seq, Gap.REWOUND)
+            frame = protocol.update(gap, sent_at=clock.rfc3339(clock.now()))
+            for socket in feed.rewind(seq):
+                socket.put(frame)
+
+    def _open(self, account_id: str, seq: int | None) -> None:
+        if seq is None:
             self._decide(account_id, _Opened.UNKNOWN)
             return
         feed = self._feeds[account_id]
-        self._show(feed, feed.begin(head.seq))
+        self._show(feed, feed.begin(seq))
         self._decide(account_id, _Opened.KNOWN)
 
     def _decide(self, account_id: str, result: _Opened) -> None:
@@ -248,7 +368,7 @@ class Hub:
 
     def _drop_unfollowed(self) -> None:
         for name, feed in list(self._feeds.items()):
-            if not feed.subscribers and name not in self._opening:
+            if not feed.is_followed and name not in self._opening:
                 del self._feeds[name]
 
     def _behind(self) -> "filter[Feed]":
@@ -256,10 +376,11 @@ class Hub:
 
     async def _catch_up(self, behind: list[Feed]) -> None:
         shown = {feed.account_id: feed.seq or 0 for feed in behind}
-        messages = await _read(replay.messages_after, shown)
-        for number, message in enumerate(messages, start=1):
-            self._offer(message)
-            if number % TURN == 0:
+        size = 0
+        for number, message in enumerate(await _read(replay.messages_after, shown), start=1):
+            size += self._offer(message)
+            if number % TURN == 0 or size > TURN_BYTES:
+                size = 0
                 await yield_turn()
         for feed in behind:
             # A push of an entry that does not exist must not be waited for again and again.
@@ -277,7 +398,7 @@ class Hub:
         self._moved.clear()
         told: dict[Outbox, dict[str, int]] = {socket: {} for socket in self._sockets}
         for feed in moved:
-            for socket in feed.subscribers & self._sockets:
+            for socket in feed.subscribers & self._sockets.keys():
                 told[socket][feed.account_id] = feed.seq or 0
         for socket, accounts in told.items():
             socket.put(protocol.heartbeat(at, accounts))
@@ -292,14 +413,18 @@ class Hub:
         await asyncio.sleep(self._timers.pool_row)
 
 
+def _released(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    try:
+        return function(*args, **kwargs)
+    finally:
+        database.release()
+
+
 async def _read(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Call a function that uses Postgres on its thread; its connection goes back at once."""
 
     def call() -> R:
-        try:
-            return function(*args, **kwargs)
-        finally:
-            database.release()
+        return _released(function, *args, **kwargs)
 
     result: Any = await database_sync_to_async(call)()
     return result  # type: ignore[no-any-return]  # channels is not typed

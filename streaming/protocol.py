@@ -3,9 +3,10 @@
 Pure: text in, commands out; messages in, frames out. Every frame is one JSON array in text.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from enum import IntEnum
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple
 
 from marketdata import symbols
@@ -38,6 +39,10 @@ _TYPES = {
     for word, channel in channels.items()
 }
 
+# A frame of many messages ends with the one that makes it so long, in bytes: clients often take no
+# more than 1 MiB, and a page of replay must fit well into what may wait for a socket.
+LONG_FRAME = 32_768
+
 
 class Close(IntEnum):
     """Why we end a socket."""
@@ -62,7 +67,22 @@ class Code(IntEnum):
     INTERNAL = 500
     FORBIDDEN = 4403
     NO_SUCH_ACCOUNT = 4404
+    TOO_OLD = 4410
     TOO_MANY = 4429
+
+
+class Gap(StrEnum):
+    """Why a `gap` stands where an update should: nothing that we can do brings it.
+
+    LOST: the journal does not hold this number, although it holds later ones.
+    UNREADABLE: the entry is there and cannot be told; REST shows the order as it is now.
+    REWOUND: the journal ends before what was shown (a database was restored from an older copy).
+    `seq` is its end: forget what you heard beyond, the next update is `seq` + 1 anew.
+    """
+
+    LOST = "lost"
+    UNREADABLE = "unreadable"
+    REWOUND = "rewound"
 
 
 # Alpaca's words are kept verbatim: clients compare them.
@@ -77,6 +97,7 @@ WORDS: Mapping[Code, str] = {
     Code.INTERNAL: "internal error",
     Code.FORBIDDEN: "permission missing",
     Code.NO_SUCH_ACCOUNT: "no such account",
+    Code.TOO_OLD: "after is too old",
     Code.TOO_MANY: "too many frames",
 }
 
@@ -108,10 +129,16 @@ class Auth:
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """Follow the orders of these accounts, or of EVERYTHING, and these symbols."""
+    """Follow the orders of these accounts, or of EVERYTHING, and these symbols.
+
+    `after`: the last number that the client has of an account. Every later entry is replayed, then
+    the stream is live. An account without one begins with a snapshot. An account that is followed
+    already begins anew after the number; without one it goes on as it was.
+    """
 
     orders: tuple[str, ...]
     market: frozenset[Item] = frozenset()
+    after: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +166,7 @@ Command = Subscribe | Unsubscribe | ListAll | Ping
 def read_command(text: str) -> Auth | Command:
     """Read one text frame of a client. Raises Refusal."""
     try:
-        body = jsontext.read_object(text.encode())
+        body = jsontext.read_object(text.encode(), max_keys=MAX_ACCOUNTS)
     except jsontext.Unreadable as error:
         raise Refusal(Code.SYNTAX, f"{error}") from error
     action = body.pop("action", None)
@@ -157,11 +184,26 @@ def _auth(body: Mapping[str, Any]) -> Auth:
     return Auth(body["token"])
 
 
-def _subscribe(body: Mapping[str, Any]) -> Subscribe:
+def _subscribe(body: dict[str, Any]) -> Subscribe:
     _only(body, ("orders", "after", *MARKET_CHANNELS))
-    if "after" in body:
-        raise Refusal(Code.NOT_AVAILABLE, "replay with `after` is not available yet")
-    return Subscribe(*_channels(body))
+    after = _after(body.pop("after", {}))
+    return Subscribe(*_channels(body), after)
+
+
+# A journal's number is a bigint.
+_JOURNAL_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
+
+
+def _after(value: Any) -> dict[str, int]:
+    if not isinstance(value, dict) or not all(map(_is_journal_number, value.values())):
+        raise Refusal(Code.SYNTAX, "after gives an account the last number you have: 0, 1, 2 …")
+    if EVERYTHING in value:
+        raise Refusal(Code.SYNTAX, "after names each account by itself")
+    return {name: int(number) for name, number in value.items()}
+
+
+def _is_journal_number(value: Any) -> bool:
+    return isinstance(value, jsontext.Number) and _JOURNAL_NUMBER.fullmatch(value) is not None
 
 
 def _unsubscribe(body: Mapping[str, Any]) -> Unsubscribe:
@@ -216,7 +258,7 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and not isinstance(value, jsontext.Number)
 
 
-_ACTIONS: Mapping[str, Callable[[Mapping[str, Any]], Auth | Command]] = {
+_ACTIONS: Mapping[str, Callable[[dict[str, Any]], Auth | Command]] = {
     "auth": _auth,
     "subscribe": _subscribe,
     "unsubscribe": _unsubscribe,
@@ -251,10 +293,15 @@ def subscription(orders: Iterable[str], market: Iterable[Item]) -> Frame:
     return frame([{"T": "subscription", "orders": sorted(orders), **lists}])
 
 
-def snapshots(numbers: Mapping[str, int]) -> Frame:
-    """Encode from which journal number each account's stream goes on: `seq` + 1 comes next."""
-    told = ({"T": "snapshot", "account_id": name, "seq": seq} for name, seq in numbers.items())
-    return frame(told)
+def snapshots(numbers: Mapping[str, int]) -> Iterator[Frame]:
+    """Encode from which journal number each account's stream goes on: `seq` + 1 comes next.
+
+    A fleet's are few frames. The orders themselves are read by REST: the list's `as_of_seq` says
+    which updates it holds already.
+    """
+    return _packed(
+        {"T": "snapshot", "account_id": name, "seq": seq} for name, seq in numbers.items()
+    )
 
 
 def expiring(seconds: int) -> Frame:
@@ -267,9 +314,43 @@ def heartbeat(at: str, accounts: Mapping[str, int]) -> Frame:
     return frame([{"T": "heartbeat", "at": at, "accounts": accounts}])
 
 
+def gap(account_id: str, seq: int, reason: Gap) -> Message:
+    """Write that the update of this number cannot be shown, in its place in line (G19)."""
+    return {"T": "gap", "account_id": account_id, "seq": seq, "reason": reason.value}
+
+
+def stamped(message: Message, sent_at: str) -> Message:
+    """Stamp a message as it leaves (RFC 3339): all that an entry live and replayed differ in."""
+    return {**message, "sent_at": sent_at}
+
+
 def update(message: Message, *, sent_at: str) -> Frame:
-    """Encode one journal entry's message, stamped as it leaves (RFC 3339)."""
-    return frame([{**message, "sent_at": sent_at}])
+    """Encode one journal entry's message, once for all its receivers."""
+    return frame([stamped(message, sent_at)])
+
+
+def updates(messages: Iterable[Message]) -> Iterator[Frame]:
+    """Encode stamped messages of a replay, many in a frame; each is taken when its frame is."""
+    return _packed(messages)
+
+
+def _packed(messages: Iterable[Message]) -> Iterator[Frame]:
+    """Encode messages, each once, as frames of up to LONG_FRAME bytes and a message."""
+    written: list[bytes] = []
+    size = 0
+    for message in messages:
+        written.append(jsontext.dumps(message))
+        size += len(written[-1]) + 1
+        if size >= LONG_FRAME:
+            yield _joined(written)
+            written, size = [], 0
+    if written:
+        yield _joined(written)
+
+
+def _joined(written: list[bytes]) -> Frame:
+    raw = b"[" + b",".join(written) + b"]"
+    return Frame(raw.decode(), len(raw))
 
 
 def tick(told: Tick, *, now: float) -> str:

@@ -1,10 +1,11 @@
 """What one socket is allowed and follows: commands in, changes at the hub and answers out."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from accounts.access import NO_SUCH_ACCOUNT
 from accounts.claims import ACCOUNT_ID
 from accounts.tokens import Permission, Principal
+from opitios.core.config import get_config
 from streaming import auth, protocol
 from streaming.buffer import Outbox
 from streaming.hub import Hub, UnknownAccount, Unreachable
@@ -34,6 +35,10 @@ class Session:
         self.principal: Principal | None = None
         self.accounts: set[str] = set()
         self.items: frozenset[Item] = frozenset()
+        # Whether every account of the token is meant, those that come later too.
+        self._everything = False
+        # As whom, and at which state of the roster, that was looked at last.
+        self._looked: tuple[Principal | None, int] | None = None
 
     @property
     def symbols(self) -> set[str]:
@@ -50,7 +55,7 @@ class Session:
         if self.principal is not None and principal.sub != self.principal.sub:
             raise Refusal(Code.ALREADY_AUTHENTICATED, "another subject needs another socket")
         self._signed, self.principal = signed, principal
-        self._hub.enter(self._socket)
+        self._hub.enter(self._socket, self)
         self._socket.put(protocol.success("authenticated"))
         self._follow_less(principal)
         return principal
@@ -78,9 +83,11 @@ class Session:
         if principal is None:
             raise Refusal(Code.NOT_AUTHENTICATED)
         match command:
-            case Subscribe(orders, items):
-                await self._subscribe(principal, orders, items)
+            case Subscribe():
+                await self._subscribe(principal, command)
             case Unsubscribe(orders, items):
+                # Who leaves one no longer means every account.
+                self._everything = self._everything and not orders
                 self._drop(self.accounts if EVERYTHING in orders else orders)
                 self._follow_only(self.items - items)
                 self._tell()
@@ -94,31 +101,43 @@ class Session:
         self._hub.leave(self._socket, self.accounts)
         self._market.leave(self._socket)
 
-    async def _subscribe(
-        self, principal: Principal, orders: tuple[str, ...], items: frozenset[Item]
-    ) -> None:
-        """Judge everything before any is followed: 4404 before 4403, as in REST (api.md §1)."""
-        for name in orders:
+    def hear_roster(self, heads: Mapping[str, int], gone: Collection[str]) -> None:
+        """Follow no more what the roster lost; who follows everything follows what came to it."""
+        lost = self.accounts.intersection(gone)
+        came = self._came(heads) if self._everything else {}
+        if not lost and not came:
+            return
+        self.accounts -= lost
+        self._follow(self._hub.subscribe_now(self._socket, came), came)
+
+    def _came(self, heads: Mapping[str, int]) -> dict[str, int]:
+        principal, looked = self.principal, (self.principal, self._hub.roster_changes)
+        if looked == self._looked or principal is None:
+            return {}
+        self._looked = looked
+        new = heads.keys() - self.accounts
+        return {name: heads[name] for name in new if _may_follow(principal, name)}
+
+    async def _subscribe(self, principal: Principal, asked: Subscribe) -> None:
+        """Judge every account before any is followed: 4404 before 4403, as in REST (api.md §1)."""
+        for name in (*asked.orders, *asked.after):
             if name != EVERYTHING and not _is_held(principal, name):
                 raise Refusal(Code.NO_SUCH_ACCOUNT, NO_SUCH_ACCOUNT, account_id=name)
         try:
-            named = await self._named(principal, orders)
-            await self._hub.open(named)
-            if orders:
+            named = await self._named(principal, asked)
+            if asked.orders:
                 _require(principal, Permission.ACCOUNT_READ)
-            self._judge_items(principal, items)
-            new = [name for name in named if name not in self.accounts]
-            numbers = await self._hub.subscribe(self._socket, new)
+            self._judge_items(principal, asked.market)
+            await self._judge_after(asked.after, named)
+            new = [name for name in named if name not in self.accounts or name in asked.after]
+            numbers = await self._hub.subscribe(self._socket, new, asked.after)
         except UnknownAccount as error:
             raise Refusal(Code.NO_SUCH_ACCOUNT, NO_SUCH_ACCOUNT) from error
         except Unreachable as error:
             raise Refusal(Code.INTERNAL, "the accounts cannot be read now: try again") from error
-        # From here to the end nothing waits: the next entry comes after the snapshot.
-        self.accounts.update(numbers)
-        self.items |= items
-        self._tell()
-        if numbers:
-            self._socket.put(protocol.snapshots(numbers))
+        self._everything = self._everything or EVERYTHING in asked.orders
+        self.items |= asked.market
+        self._follow(numbers, new)
         self._market.follow(self._socket, self.items)
 
     def _judge_items(self, principal: Principal, items: frozenset[Item]) -> None:
@@ -127,11 +146,40 @@ class Session:
         if len(self.symbols.union(symbol for _, symbol in items)) > MAX_SYMBOLS:
             raise Refusal(Code.LIMIT, f"at most {MAX_SYMBOLS} symbols, each counted once")
 
-    async def _named(self, principal: Principal, orders: tuple[str, ...]) -> list[str]:
-        if EVERYTHING not in orders:
-            return list(orders)
+    async def _judge_after(self, after: Mapping[str, int], named: Collection[str]) -> None:
+        """Let replay begin at a number that the journal has, and not too far back."""
+        if not after.keys() <= set(named):
+            raise Refusal(Code.SYNTAX, "after names an account that orders does not")
+        heads = await self._hub.heads(after) if after else {}
+        if any(number > heads[name] for name, number in after.items()):
+            raise Refusal(Code.SYNTAX, "after is beyond the last entry: subscribe without it")
+        furthest = get_config().stream_replay
+        if any(heads[name] - number > furthest for name, number in after.items()):
+            told = f"at most {furthest} entries are replayed: subscribe without it, read by REST"
+            raise Refusal(Code.TOO_OLD, told)
+
+    def _follow(self, numbers: Mapping[str, int], new: Collection[str]) -> None:
+        # From the hub's numbers to here nothing waits: the next entry comes after the snapshot.
+        self.accounts.update(new)
+        self._tell()
+        for frame in protocol.snapshots(numbers):
+            self._socket.put(frame)
+
+    async def _named(self, principal: Principal, asked: Subscribe) -> list[str]:
+        """Find the accounts that are meant and open them. Raises UnknownAccount, Unreachable."""
+        if EVERYTHING not in asked.orders:
+            await self._hub.open(asked.orders)
+            return list(asked.orders)
         enabled = await self._hub.enabled_accounts()
-        return sorted(name for name in enabled if principal.holds(name))
+        if not asked.after.keys() <= enabled:
+            raise UnknownAccount
+        named = sorted(name for name in enabled if principal.holds(name))
+        try:
+            await self._hub.open(named)
+        except UnknownAccount:
+            # The roster lost one of them meanwhile.
+            return await self._named(principal, asked)
+        return named
 
     def _drop(self, names: Iterable[str]) -> None:
         dropped = self.accounts.intersection(names)

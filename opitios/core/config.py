@@ -106,8 +106,9 @@ class Timers(BaseModel):
     roster_poll: float = 0.5
     # design.md §4: the sockets of 1000 accounts connect spread over this long, not all at once.
     stream_spread: float = 30.0
-    # design.md §7: how late a client hears of an entry whose push was lost with Redis.
-    stream_poll: float = 1.0
+    # How late a client hears of an entry whose push was lost with Redis: within a second, the
+    # reading included.
+    stream_poll: float = 0.5
     # api.md §8: refused attempts are counted over so long before one entry tells of them.
     refusal_window: float = 60.0
     # api.md §6: the beat of a client's socket, and how long it may stay without a token.
@@ -225,6 +226,8 @@ class Config(BaseSettings):
     read_calls_per_minute: int = Field(default=60, ge=1)
     # Threads that send orders; unset: clamp(accounts / 5, 20, 200).
     desk_senders: int | None = None
+    # Entries of one account that a client's stream replays at most; who missed more reads by REST.
+    stream_replay: int = Field(default=10_000, ge=0)
 
     limits: InboundLimits = InboundLimits()
     timers: Timers = Timers()

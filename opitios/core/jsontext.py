@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from decimal import Decimal
+from functools import lru_cache, partial
 from typing import Any, NoReturn
 
 import orjson
@@ -43,16 +44,16 @@ def _as_text(value: Any) -> str:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def read_object(raw: bytes) -> dict[str, Any]:
+def read_object(raw: bytes, *, max_keys: int = MAX_KEYS) -> dict[str, Any]:
     """Read one JSON object strictly; numbers come back as Number, in the client's own digits.
 
     Raises Unreadable on bad UTF-8 or syntax, half a surrogate pair, a duplicate key, NaN or
-    Infinity, more than MAX_DEPTH levels, more than MAX_KEYS keys in an object, or anything but an
+    Infinity, more than MAX_DEPTH levels, more than `max_keys` keys in an object, or anything but an
     object.
     """
     _refuse_depth(raw)
     try:
-        value = _STRICT.decode(raw.decode("utf-8"))
+        value = _strict(max_keys).decode(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise Unreadable("the body is not UTF-8") from error
     except json.JSONDecodeError as error:
@@ -76,9 +77,9 @@ def _refuse_constant(word: str) -> NoReturn:
     raise Unreadable(f"{word} is not JSON")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(pairs) > MAX_KEYS:
-        raise Unreadable(f"more than {MAX_KEYS} keys in one object")
+def _unique(max_keys: int, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > max_keys:
+        raise Unreadable(f"more than {max_keys} keys in one object")
     value = dict(pairs)
     if len(value) == len(pairs):
         return value
@@ -86,13 +87,16 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     raise Unreadable(f"the key {twice[:64]!r} stands twice")
 
 
-# Made once: json.loads would make one for every body.
-_STRICT = json.JSONDecoder(
-    object_pairs_hook=_unique,
-    parse_int=Number,
-    parse_float=Number,
-    parse_constant=_refuse_constant,
-)
+@lru_cache(maxsize=4)
+def _strict(max_keys: int) -> json.JSONDecoder:
+    """Make a decoder, once: json.loads would make one for every body."""
+    return json.JSONDecoder(
+        object_pairs_hook=partial(_unique, max_keys),
+        parse_int=Number,
+        parse_float=Number,
+        parse_constant=_refuse_constant,
+    )
+
 
 # Strings are taken out first: a bracket inside one nests nothing. Possessive, and an open string
 # ends with the text: otherwise 64 KiB of `"\"\"\"…` would be scanned once for every quote in it.

@@ -13,6 +13,7 @@ from accounts import journal
 from accounts.models import Lease
 from opitios.core import clock, database
 from opitios.core.bus import Bus, Topic, get_bus
+from streaming import replay
 from trading import executions, orders, queries
 from trading.commands import OrderCommand
 from trading.executions import Cause
@@ -78,12 +79,27 @@ def whole_life(account_id: str) -> UUID:
     return order_id
 
 
-def note(account_id: str, kind: str = "account.suspended") -> int:
+def note(account_id: str, *, reason: str = "tried") -> int:
     """Append an entry that is about the account; nobody pushes it."""
-    entry = journal.body(actor=journal.system("test"), reason="tried")
-    seq = journal.append(account_id, kind, entry).seq
+    entry = journal.body(actor=journal.system("test"), reason=reason)
+    seq = journal.append(account_id, "account.suspended", entry).seq
     database.release()
     return seq
+
+
+def notes(account_id: str, count: int) -> None:
+    """Append many such entries at once."""
+    entry = journal.body(actor=journal.system("test"), reason="tried")
+    journal.append_many(account_id, [("account.suspended", entry)] * count)
+    database.release()
+
+
+def announce(account_id: str, *, reason: str) -> None:
+    """Append an entry that is about the account, and push it."""
+    seq = note(account_id, reason=reason)
+    [entry] = journal.entries(account_id, after=seq - 1, kind=None, limit=1)
+    push(replay.account_message(journal.entry_json(entry)))
+    database.release()
 
 
 def _said(order_id: UUID, status: str) -> dict[str, Any]:

@@ -88,7 +88,7 @@ async def test_a_client_that_never_reads_again_is_left(
 
     await deaf.ended()
     assert deaf.consumer.code == 4008
-    assert hub._sockets == set()
+    assert hub._sockets == {}
 
 
 @pytest.mark.parametrize("gone", [ConnectionResetError(), RuntimeError("after websocket.close")])
@@ -134,4 +134,4 @@ async def test_a_cancelled_consumer_leaves_the_hub(server: Callable[[], Server],
 
     with pytest.raises(asyncio.CancelledError):
         await served.task
-    assert hub._sockets == set()
+    assert hub._sockets == {}

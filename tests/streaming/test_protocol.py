@@ -43,6 +43,10 @@ from streaming.protocol import (
             '{"action":"unsubscribe","trades":["AAPL"]}',
             Unsubscribe((), frozenset({("trades", "AAPL")})),
         ),
+        (
+            '{"action":"subscribe","orders":["A","B"],"after":{"A":812,"B":0}}',
+            Subscribe(("A", "B"), after={"A": 812, "B": 0}),
+        ),
         ('{"action":"unsubscribe","orders":["A"]}', Unsubscribe(("A",))),
         ('{"action":"list"}', ListAll()),
         ('{"action":"ping"}', Ping()),
@@ -85,7 +89,11 @@ def test_a_command_is_read(text: str, command: object) -> None:
         ({"action": "subscribe", "quotes": ["AAPL261218C00190000"]}, Code.SYNTAX),
         ({"action": "subscribe", "option_bars": ["AAPL261218C00190000"]}, Code.SYNTAX),
         ({"action": "unsubscribe", "bars": ["AAPL", "*"]}, Code.SYNTAX),
-        ({"action": "subscribe", "orders": ["A"], "after": {"A": 1}}, Code.NOT_AVAILABLE),
+        ({"action": "subscribe", "orders": ["A"], "after": 1}, Code.SYNTAX),
+        ({"action": "subscribe", "orders": ["A"], "after": ["A", 1]}, Code.SYNTAX),
+        ({"action": "subscribe", "orders": ["*"], "after": {"*": 1}}, Code.SYNTAX),
+        ({"action": "unsubscribe", "orders": ["A"], "after": {"A": 1}}, Code.SYNTAX),
+        ({"action": "subscribe", "after": {"A": 1}}, Code.SYNTAX),
         ({"action": "subscribe", "orders": [f"a{n}" for n in range(2001)]}, Code.LIMIT),
     ],
 )
@@ -95,6 +103,37 @@ def test_a_command_is_refused_with_its_code(body: dict[str, object], code: Code)
 
     assert refused.value.code is code
     assert refused.value.as_json()["msg"] == WORDS[code]
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["-1", "-0", "1.0", "1e3", "1.5", "true", "null", '"1"', "[1]", "{}", "9223372036854775808"],
+)
+def test_h158_after_is_a_number_that_a_journal_can_have(number: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        read_command(f'{{"action":"subscribe","orders":["A"],"after":{{"A":{number}}}}}')
+
+    assert refused.value.code is Code.SYNTAX
+
+
+def test_a_fleet_may_take_up_again_in_one_message() -> None:
+    numbers = {f"account_{number:04d}": 10_000 + number for number in range(1500)}
+
+    text = json.dumps({"action": "subscribe", "orders": ["*"], "after": numbers})
+
+    assert len(text) < 65_536
+    assert read_command(text) == Subscribe(("*",), after=numbers)
+
+
+def test_many_messages_are_few_frames_and_each_is_whole() -> None:
+    numbers = {f"account_{number:04d}": number for number in range(1000)}
+
+    frames = list(protocol.snapshots(numbers))
+
+    told = [message for each in frames for message in json.loads(each.text)]
+    assert {message["account_id"]: message["seq"] for message in told} == numbers
+    assert len(frames) == 2
+    assert [each.size for each in frames] == [len(each.text) for each in frames]
 
 
 @given(st.text() | st.recursive(

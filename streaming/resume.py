@@ -1,0 +1,76 @@
+"""One socket on its way from the numbers its client had to the live feeds, page by page."""
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from itertools import islice
+
+from opitios.core import clock
+from streaming import protocol
+from streaming.buffer import Outbox
+from streaming.feeds import Feed
+from streaming.protocol import Message
+
+# Accounts that are looked at for one page, and messages in it: what a socket may hold in memory
+# while its client reads.
+ACCOUNTS_A_PAGE = 16
+PAGE = 64
+
+# Given the last number of each account: the entries beyond, in order, as many as one page holds.
+ReadPage = Callable[[Mapping[str, int]], Awaitable[list[Message]]]
+
+
+class Resumption:
+    """Shows a late socket what it misses.
+
+    The next page is read, and the next frame of it queued, when the client has taken what was sent:
+    a long replay fills no queue. What happens meanwhile is read from the journal too; where the
+    journal has no more, the account's feed takes over in the same turn of the loop.
+    """
+
+    def __init__(self, socket: Outbox, feeds: Mapping[str, Feed], read: ReadPage) -> None:
+        """`feeds`: the hub's, by account."""
+        self._socket, self._feeds, self._read = socket, feeds, read
+        self._names: dict[str, None] = {}
+
+    def add(self, account_ids: Iterable[str]) -> None:
+        """Bring these accounts up to date, too."""
+        self._names.update(dict.fromkeys(account_ids))
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether there is anything left to show."""
+        return self._socket.closing is None and next(self._missed(), None) is not None
+
+    async def show_page(self) -> bool:
+        """Show the next page; whether it held anything."""
+        await self._socket.room()
+        wanted = dict(islice(self._missed(), ACCOUNTS_A_PAGE))
+        page = await self._read(wanted)
+        self._put_last(wanted)
+        shown = False
+        for frame in protocol.updates(self._next(page)):
+            # From the feed's word that it is next to here nothing waits: nothing comes between.
+            self._socket.put(frame)
+            shown = True
+            await self._socket.room()
+        return shown
+
+    def _missed(self) -> Iterator[tuple[str, int]]:
+        for name in list(self._names):
+            feed = self._feeds.get(name)
+            number = None if feed is None else feed.misses(self._socket)
+            if number is None:
+                del self._names[name]
+            else:
+                yield name, number
+
+    def _put_last(self, names: Iterable[str]) -> None:
+        # Nobody waits behind an account that moves as fast as its client reads.
+        for name in names:
+            del self._names[name]
+            self._names[name] = None
+
+    def _next(self, page: Iterable[Message]) -> Iterator[Message]:
+        for message in page:
+            feed = self._feeds.get(message["account_id"])
+            if feed is not None and feed.replay(self._socket, message):
+                yield protocol.stamped(message, clock.rfc3339(clock.now()))
