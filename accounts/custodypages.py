@@ -86,7 +86,7 @@ class SuspendsAccounts:
         context = site.each_context(request) | {
             "title": f"{verb} {account_id}", "form": form, "verb": verb, "what": what, "back": page,
         }  # fmt: skip
-        return TemplateResponse(request, "admin/accounts/account/custody.html", context)
+        return TemplateResponse(request, "admin/asked.html", context)
 
 
 def _done(request: HttpRequest, account_id: str, act: Act, form: ReasonForm) -> bool:

@@ -6,7 +6,7 @@ Names, words and limits are Alpaca's (alpaca-wire.md §1, §2); all that is wron
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -121,6 +121,17 @@ CALENDAR: Mapping[str, Check] = {
 }
 
 
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Clock(msgspec.Struct):
+    """What every process counts on in the broker's clock; there may be more."""
+
+    is_open: bool
+    next_open: Instant
+    next_close: Instant
+
+
 def bars(symbol: str, query: Query, now: datetime) -> Question:
     """Ask for one page of a stock's bars. Raises Problem 422."""
     given = unspoiled(query)
@@ -211,8 +222,13 @@ def asset(name: str) -> Question:
 
 def clock() -> Question:
     """Ask for the market's clock."""
+
+    def shown(body: Any) -> Mapping[str, Any]:
+        msgspec.convert(body, Clock)
+        return _object(body)
+
     keep = Keep(1.0, 1.0, 10.0)
-    return Question("clock", {}, keep, lambda account: account.trading.clock(), _object)
+    return Question("clock", {}, keep, lambda account: account.trading.clock(), shown)
 
 
 def calendar(query: Query) -> Question:

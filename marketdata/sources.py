@@ -32,15 +32,9 @@ class Sources:
     def _read_clock(self) -> tuple[bool, datetime]:
         """Whether the market is open, and when that changes. Raises Problem."""
         told = msgspec.json.decode(
-            jsontext.dumps(self.reads.answer(questions.clock())), type=_Clock
+            jsontext.dumps(self.reads.answer(questions.clock())), type=questions.Clock
         )
         return told.is_open, told.next_close if told.is_open else told.next_open
-
-
-class _Clock(msgspec.Struct):
-    is_open: bool
-    next_open: datetime
-    next_close: datetime
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,5 @@
 """The trading API's option contracts: /v2/options/contracts."""
 
-import base64
-import binascii
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from itertools import chain as chained
@@ -13,6 +11,7 @@ from sandbox.amounts import text
 from sandbox.answers import json_answer
 from sandbox.contract_filter import ContractFilter, read_filter
 from sandbox.contracts import MULTIPLIER, Contract, chain, find_contract
+from sandbox.data_query import Place, read_place, token_of
 from sandbox.pricing import fair_price, hash_of
 from sandbox.query import choice, number, read
 from sandbox.refusals import RefusedError, invalid, not_found
@@ -41,15 +40,15 @@ class ContractsApi:
         """GET /v2/options/contracts: by symbol; those expiring before next weekend if not told."""
         query = request.query
         limit = number(query, "limit", DEFAULT_LIMIT, MAX_LIMIT)
-        after = read(query, "page_token", _symbol_of)
+        after = read(query, "page_token", read_place)
         wanted = self._filter(query)
         rest = (
             each
             for each in self._universe(query)
-            if wanted.wants(each) and (after is None or each.symbol > after)
+            if wanted.wants(each) and (after is None or each.symbol > after.symbol)
         )
         found = list(islice(rest, limit + 1))
-        token = _token(found[limit - 1].symbol) if len(found) > limit else None
+        token = token_of(Place(found[limit - 1].symbol, 0)) if len(found) > limit else None
         shown = [self._render(each, query) for each in found[:limit]]
         return json_answer({"option_contracts": shown, "next_page_token": token})
 
@@ -135,14 +134,3 @@ def _before_next_weekend(today: date) -> date:
     """The Friday after this weekend's Sunday."""
     sunday = today + timedelta(days=SUNDAY - today.weekday())
     return sunday + timedelta(days=FRIDAY + 1)
-
-
-def _token(symbol: str) -> str:
-    return base64.b64encode(symbol.encode()).decode()
-
-
-def _symbol_of(token: str) -> str:
-    try:
-        return base64.b64decode(token, validate=True).decode("ascii")
-    except (binascii.Error, UnicodeDecodeError) as error:
-        raise ValueError(token) from error

@@ -69,23 +69,29 @@ def has_stock_shape(text: str) -> bool:
 
 
 def check_symbol(symbol: str, shape: re.Pattern[str] = _SHAPE) -> None:
-    """Raises:
-    RefusedError: it cannot be a symbol.
+    """Let a symbol pass, known or not.
+
+    Raises:
+        RefusedError: it cannot be a symbol.
     """
     if shape.fullmatch(symbol) is None:
         raise wrong(f"code=400, message=invalid symbol: {symbol}")
 
 
 def check_feed(query: Mapping[str, str], feeds: frozenset[str]) -> None:
-    """Raises:
-    RefusedError: there is no such feed.
+    """Let a feed pass, and none given.
+
+    Raises:
+        RefusedError: there is no such feed.
     """
     check_word(query, "feed", feeds)
 
 
 def check_word(query: Mapping[str, str], name: str, allowed: frozenset[str]) -> None:
-    """Raises:
-    RefusedError: the parameter is none of the words.
+    """Let one of the words pass, and none given.
+
+    Raises:
+        RefusedError: the parameter is none of the words.
     """
     word = query.get(name)
     if word and word not in allowed:
@@ -149,12 +155,25 @@ def place_of(query: Mapping[str, str]) -> Place | None:
     Raises:
         RefusedError: the token is none of ours.
     """
-    return read(query, "page_token", _place)
+    return read(query, "page_token", read_place)
 
 
 def token_of(place: Place) -> str:
     """The page token that names a place."""
     return base64.b64encode(f"{place.symbol}|{place.at}".encode()).decode()
+
+
+def read_place(token: str) -> Place:
+    """The place a page token names.
+
+    Raises:
+        ValueError: the token is none of ours.
+    """
+    try:
+        symbol, _, at = base64.b64decode(token, validate=True).decode("ascii").partition("|")
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise ValueError(token) from error
+    return Place(symbol, int(at))
 
 
 def day_of(query: Mapping[str, str], name: str) -> date | None:
@@ -183,14 +202,6 @@ def _end(text: str) -> int:
         return parse_instant(text)
     day = date.fromisoformat(text)
     return from_datetime(datetime.combine(day, time(23, 59, 59), NEW_YORK))
-
-
-def _place(token: str) -> Place:
-    try:
-        symbol, _, at = base64.b64decode(token, validate=True).decode("ascii").partition("|")
-    except (binascii.Error, UnicodeDecodeError) as error:
-        raise ValueError(token) from error
-    return Place(symbol, int(at))
 
 
 class Stamped(Protocol):

@@ -61,6 +61,7 @@ class DataListener(Listener):
         wants_msgpack = request.headers.get("Content-Type") == "application/msgpack"
         self.codec: Codec = MSGPACK if wants_msgpack else JSON
         self.wanted: dict[str, set[str]] = {channel: set() for channel in prices.channels}
+        # Then it hears no more of prices, on a socket that stays open.
         self.is_mute = False
 
     @property
@@ -82,11 +83,6 @@ class DataListener(Listener):
             else:
                 await self.socket.send_str(frame.decode())
             self.outbox.task_done()
-
-    def mute(self) -> bool:
-        """Hear nothing more of prices; the socket stays open."""
-        self.is_mute = True
-        return True
 
     def say(self, word: str, **more: object) -> None:
         """Send a control message."""
@@ -131,7 +127,10 @@ class DataHub:
 
     def mute(self, account_id: str) -> int:
         """Send the account's sockets ("*": all) nothing more, and keep them open."""
-        return sum(each.mute() for each in self._of(account_id))
+        listeners = self._of(account_id)
+        for listener in listeners:
+            listener.is_mute = True
+        return len(listeners)
 
     def drop(self, account_id: str, ghost_ms: int = 0) -> int:
         """Cut the account's sockets; for so long the server does not notice that they are gone."""

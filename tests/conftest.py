@@ -5,6 +5,7 @@ back between tests (the journal refuses it): a test uses account ids of its own.
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,25 @@ def owner_connection(django_db_setup: None) -> Iterator[psycopg.Connection[Tuple
     """The owner's connection to this worker's database, each statement its own transaction."""
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every statement this thread sends to Postgres from now on: what a caller could time.
+
+    Other threads have work of their own: refusals are counted and told by one.
+    """
+    sent: list[str] = []
+    here = threading.get_ident()
+    execute = psycopg.Cursor.execute
+
+    def counting(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
+        if threading.get_ident() == here:
+            sent.append(query.decode() if isinstance(query, bytes) else str(query))
+        return execute(self, query, *args, **kwargs)
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", counting)
+    return sent
 
 
 @pytest.fixture

@@ -293,6 +293,7 @@ class Admission:
                 if clock.monotonic() >= looks_at:
                     looks_at = clock.monotonic() + SETTINGS_SECONDS
                     self.reload()
+            # Nobody starts this thread again: without it every process has limits of its own.
             except Exception:
                 logger.exception("the limits failed a round")
 

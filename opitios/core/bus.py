@@ -167,6 +167,7 @@ class Listener(threading.Thread):
     def _hand_over(self, data: bytes) -> None:
         try:
             self._handle(orjson.loads(data))
+        # Whatever one hint did to its handler, the next ones are still to be heard.
         except Exception:
             logger.exception("a hint could not be handled", channel=self._channel)
 

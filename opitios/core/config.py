@@ -289,8 +289,11 @@ def read_config() -> Config:
 
 def settings_age() -> tuple[int, ...]:
     """When each file that holds settings was last written; 0 for one that is not there."""
-    files = (*_env_files(), _files("OPITIOS_YAML_FILE", "opitios.yaml"))
-    return tuple(_written_at(Path(file)) for file in files)
+    return tuple(_written_at(file) for file in _settings_files())
+
+
+def _settings_files() -> list[Path]:
+    return [Path(file) for file in (*_env_files(), _files("OPITIOS_YAML_FILE", "opitios.yaml"))]
 
 
 def _env_files() -> tuple[str, Path]:
@@ -307,9 +310,7 @@ def _written_at(file: Path) -> int:
 def secret_files(config: Config) -> list[Path]:
     """The files that secrets are read from, whether they are there or not."""
     folder = os.environ.get("OPITIOS_SECRETS_DIR")
-    found = [Path(_files("OPITIOS_ENV_FILE", ".run/settings.env")), ROOT / ".env"]
-    found.append(Path(_files("OPITIOS_YAML_FILE", "opitios.yaml")))
-    found += sorted(Path(folder).glob("*")) if folder else []
+    found = _settings_files() + (sorted(Path(folder).glob("*")) if folder else [])
     return [*found, config.accounts_file] if config.accounts_file else found
 
 

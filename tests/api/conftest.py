@@ -1,9 +1,8 @@
 """What the API's tests share. Models are imported late: Django is set up after this."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 
 from tests.support.sandbox_process import SandboxProcess
@@ -18,20 +17,6 @@ def api(db: None) -> "Api":
     from tests.api.calls import Api  # noqa: PLC0415
 
     return Api.open()
-
-
-@pytest.fixture
-def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every statement sent to Postgres from now on, whoever sends it."""
-    sent: list[str] = []
-    execute = psycopg.Cursor.execute
-
-    def counting(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-        sent.append(query.decode() if isinstance(query, bytes) else str(query))
-        return execute(self, query, *args, **kwargs)
-
-    monkeypatch.setattr(psycopg.Cursor, "execute", counting)
-    return sent
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,8 @@
 import argparse
 import secrets
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -14,7 +16,6 @@ from tests.campaigns import evidence, halting, kill, lifecycles, schemas, slow_c
 from tests.campaigns.outcome import Plan
 from tests.campaigns.screen import Screen
 
-CAMPAIGNS = ("lifecycles", "halt", "schemathesis", "timing", "kill", "slow-clients")
 # As many lives as fit into this, unless fewer are asked for.
 LIVING_SECONDS = 300.0
 # Disagreements shown; the evidence has all of them.
@@ -26,23 +27,34 @@ def main() -> int:
     asked = _asked()
     console = Console(stderr=True, highlight=False)
     names = asked.only or CAMPAIGNS
-    held = [_lifecycles(asked, console)] if "lifecycles" in names else []
-    if "halt" in names:
-        held.append(_halt(asked, console))
-    if "schemathesis" in names:
-        held.append(_schemathesis(asked, console))
-    if "timing" in names:
-        held.append(_timing(asked, console))
-    if "kill" in names:
-        held.append(_kill(asked, console))
-    if "slow-clients" in names:
-        held.append(_slow_clients(asked, console))
+    held = [_held(name, asked, console) for name in CAMPAIGNS if name in names]
     return 0 if all(held) else 1
+
+
+def _held(name: str, asked: argparse.Namespace, console: Console) -> bool:
+    try:
+        found = CAMPAIGNS[name](asked, console)
+    except (StopAskedError, StartupError) as error:
+        found = Found(holds=False, why=[str(error) or "stopped"])
+    console.print(f"[green]{name} holds[/]" if found.holds else f"[red]{name} does not hold[/]")
+    for disagreement in found.why[:SHOWN]:
+        console.print(disagreement, markup=False)
+    return found.holds
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Whether a campaign held, and what disagreed."""
+
+    holds: bool
+    why: list[str]
 
 
 def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="campaigns", description=__doc__)
-    parser.add_argument("--only", action="append", choices=CAMPAIGNS, help="this campaign alone")
+    parser.add_argument(
+        "--only", action="append", choices=tuple(CAMPAIGNS), help="this campaign alone"
+    )
     parser.add_argument("--orders", type=int, default=2400)
     parser.add_argument("--kills", type=int, default=72, help="at random; failpoints kill besides")
     parser.add_argument("--accounts", type=int, default=60)
@@ -62,53 +74,43 @@ def _asked() -> argparse.Namespace:
     return asked
 
 
-def _lifecycles(asked: argparse.Namespace, console: Console) -> bool:
+def _lifecycles(asked: argparse.Namespace, console: Console) -> Found:
     plan = lifecycles.Plan(lives=asked.lives, seconds=LIVING_SECONDS, seed=asked.seed)
     console.print(f"lifecycles: {plan.lives} at most, seed {plan.seed}")
     with Screen(console, lives=plan.lives) as screen:
         told = lifecycles.campaign(plan, screen.advance)
     evidence.write(asked.evidence, "lifecycles", told)
-    return _judge(console, "lifecycles", held=told["holds"], why=told["disagreements"][-SHOWN:])
+    return Found(told["holds"], told["disagreements"][-SHOWN:])
 
 
-def _halt(asked: argparse.Namespace, console: Console) -> bool:
+def _halt(asked: argparse.Namespace, console: Console) -> Found:
     plan = halting.Plan(orders=asked.burst, accounts=min(asked.accounts, 20), seed=asked.seed)
     console.print(f"halt: {plan.orders} orders, {plan.accounts} accounts")
-    try:
-        with Screen(console, orders=plan.orders) as screen:
-            told = halting.campaign(plan, screen.tell, screen.advance)
-    except StopAskedError:
-        return _judge(console, "halt", held=False, why=["stopped"])
-    except StartupError as error:
-        return _judge(console, "halt", held=False, why=[str(error)])
+    with Screen(console, orders=plan.orders) as screen:
+        told = halting.campaign(plan, screen.tell, screen.advance)
     evidence.write(asked.evidence, "halt", told)
-    return _judge(console, "halt", held=told["holds"], why=told["disagreements"])
+    return Found(told["holds"], told["disagreements"])
 
 
-def _schemathesis(asked: argparse.Namespace, console: Console) -> bool:
+def _schemathesis(asked: argparse.Namespace, console: Console) -> Found:
     plan = schemas.Plan(cases=asked.cases, accounts=asked.accounts, seed=asked.seed)
     console.print(f"schemathesis: {plan.cases} cases at least, seed {plan.seed}")
-    try:
-        with Screen(console, cases=plan.cases) as screen:
-            told = schemas.campaign(plan, screen.tell, screen.advance)
-    except StopAskedError:
-        return _judge(console, "schemathesis", held=False, why=["stopped"])
-    except StartupError as error:
-        return _judge(console, "schemathesis", held=False, why=[str(error)])
+    with Screen(console, cases=plan.cases) as screen:
+        told = schemas.campaign(plan, screen.tell, screen.advance)
     evidence.write(asked.evidence, "schemathesis", told)
-    return _judge(console, "schemathesis", held=told["holds"], why=told["disagreements"])
+    return Found(told["holds"], told["disagreements"])
 
 
-def _timing(asked: argparse.Namespace, console: Console) -> bool:
+def _timing(asked: argparse.Namespace, console: Console) -> Found:
     plan = timing.Plan(samples=asked.samples, seed=asked.seed)
     console.print(f"timing: {plan.samples} samples of each, seed {plan.seed}")
     with Screen(console, pairs=timing.PAIRS) as screen:
         told = timing.campaign(plan, screen.advance)
     evidence.write(asked.evidence, "timing", told)
-    return _judge(console, "timing", held=told["holds"], why=told["disagreements"][-SHOWN:])
+    return Found(told["holds"], told["disagreements"][-SHOWN:])
 
 
-def _kill(asked: argparse.Namespace, console: Console) -> bool:
+def _kill(asked: argparse.Namespace, console: Console) -> Found:
     plan = Plan(
         orders=asked.orders,
         kills=asked.kills,
@@ -117,32 +119,31 @@ def _kill(asked: argparse.Namespace, console: Console) -> bool:
         failpoints=tuple(asked.failpoint or NAMES),
     )
     console.print(f"kill: {plan.orders} orders, {plan.kills} kills, seed {plan.seed}")
-    try:
-        with Screen(console, orders=plan.orders, kills=plan.kills) as screen:
-            outcome = kill.campaign(plan, screen.tell, screen.advance, keep=asked.keep)
-    except StopAskedError:
-        return _judge(console, "kill", held=False, why=["stopped"])
-    except StartupError as error:
-        return _judge(console, "kill", held=False, why=[str(error)])
+    with Screen(console, orders=plan.orders, kills=plan.kills) as screen:
+        outcome = kill.campaign(plan, screen.tell, screen.advance, keep=asked.keep)
     evidence.write(asked.evidence, "kill-campaign", evidence.of_kills(outcome))
-    return _judge(console, "kill", held=outcome.holds, why=outcome.disagreements)
+    return Found(outcome.holds, outcome.disagreements)
 
 
-def _slow_clients(asked: argparse.Namespace, console: Console) -> bool:
+def _slow_clients(asked: argparse.Namespace, console: Console) -> Found:
     plan = slow_clients.Plan()
     console.print(f"slow-clients: {plan.clients} at a time, {plan.seconds:.0f} s each kind")
     told = slow_clients.campaign(
         plan, lambda name, what: console.print(f"[dim]{name}[/] {what}", highlight=False)
     )
     evidence.write(asked.evidence, "slow-clients", told)
-    return _judge(console, "slow-clients", held=told["holds"], why=slow_clients.reasons(told))
+    return Found(told["holds"], slow_clients.reasons(told))
 
 
-def _judge(console: Console, name: str, *, held: bool, why: list[str]) -> bool:
-    console.print(f"[green]{name} holds[/]" if held else f"[red]{name} does not hold[/]")
-    for disagreement in why[:SHOWN]:
-        console.print(disagreement, markup=False)
-    return held
+# In this order: the long ones at the end.
+CAMPAIGNS: dict[str, Callable[[argparse.Namespace, Console], Found]] = {
+    "lifecycles": _lifecycles,
+    "halt": _halt,
+    "schemathesis": _schemathesis,
+    "timing": _timing,
+    "kill": _kill,
+    "slow-clients": _slow_clients,
+}
 
 
 if __name__ == "__main__":

@@ -1,10 +1,8 @@
 """What the corpus shares. Models are imported late: Django is set up after this."""
 
-import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 from pytest_django import DjangoDbBlocker
 
@@ -22,25 +20,6 @@ __all__ = [
     "api", "broker_that", "credentials", "signed_in", "superuser", "there",
     "transport",
 ]  # fmt: skip
-
-
-@pytest.fixture
-def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every statement this thread sends to Postgres from now on: what a caller could time.
-
-    Refusals are counted and told to the system's journal by a thread of their own.
-    """
-    sent: list[str] = []
-    here = threading.get_ident()
-    execute = psycopg.Cursor.execute
-
-    def counting(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-        if threading.get_ident() == here:
-            sent.append(query.decode() if isinstance(query, bytes) else str(query))
-        return execute(self, query, *args, **kwargs)
-
-    monkeypatch.setattr(psycopg.Cursor, "execute", counting)
-    return sent
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.api.calls import Api, new_key
@@ -11,20 +10,6 @@ from tests.support.accounts import token
 from tests.support.orders import place
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every statement sent to Postgres from now on, whoever sends it."""
-    sent: list[str] = []
-    execute: Callable[..., Any] = psycopg.Cursor.execute
-
-    def counting(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-        sent.append(query.decode() if isinstance(query, bytes) else str(query))
-        return execute(self, query, *args, **kwargs)
-
-    monkeypatch.setattr(psycopg.Cursor, "execute", counting)
-    return sent
 
 
 @pytest.fixture

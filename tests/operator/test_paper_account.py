@@ -16,7 +16,7 @@ from opitios.management import paper, screen
 from opitios.management.asked import Asked, BadSettingError
 from opitios.management.readiness import Expected, judge
 from opitios.management.stack import accounts_yaml
-from tests.operator.test_stack import stack_of
+from tests.operator.stacks import stack_of
 
 KEYS = {"ALPACA_API_KEY": "PKCANARY", "ALPACA_SECRET_KEY": "secret-canary"}
 STARTED = "2026-11-21T12:00:00.000000Z"

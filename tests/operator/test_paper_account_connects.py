@@ -19,7 +19,7 @@ from accounts.roster.files import accounts_in
 from opitios.broker.alpaca.endpoints import PAPER
 from opitios.core.config import get_config
 from opitios.management import paper
-from tests.operator.test_stack import stack_of
+from tests.operator.stacks import stack_of
 from tests.operator.tls_door import TlsDoor
 from tests.support.orders import asked, command
 from tests.support.sandbox_process import SandboxProcess

@@ -6,20 +6,10 @@ import pytest
 
 from accounts.roster.files import accounts_in
 from opitios.core.config import get_config
-from opitios.core.embedded.homes import Home
-from opitios.core.embedded.runfolder import RunFolder
-from opitios.management.asked import Asked
-from opitios.management.stack import Addresses, Stack, account_ids, accounts_yaml
+from opitios.management.stack import Stack, account_ids, accounts_yaml
+from tests.operator.stacks import stack_of
 
 OWN = {"DATABASE_URL": "postgresql://admin:secret@db.example:5433/postgres?sslmode=require"}
-
-
-def stack_of(root: Path, settings: dict[str, str]) -> Stack:
-    run = RunFolder(root)
-    run.prepare()
-    home = Home(None, root / "servers", root / "sockets", root / "postgres", root / "redis-server")
-    addresses = Addresses(api=8090, ws=8091, sandbox=8092, redis=18090)
-    return Stack(run, Asked.read(settings), run.secrets(), home, addresses)
 
 
 @pytest.fixture
