@@ -7,6 +7,8 @@ from uuid import uuid4
 
 import pytest
 
+from tests.streaming import market
+from tests.streaming.market import Feed
 from tests.streaming.stream_process import Client, StreamProcess
 
 # Timers run at a tenth; half a second to sign in is too little for a loaded machine.
@@ -100,3 +102,20 @@ def client(stream: StreamProcess) -> Iterator[Callable[..., Client]]:
     yield connect
     for socket in opened:
         socket.close()
+
+
+@pytest.fixture
+def feed() -> Iterator[Feed]:
+    """A market process that says that all is well."""
+    with market.speaking() as speaking:
+        yield speaking
+
+
+@pytest.fixture
+def reader(client: Callable[..., Client], token: Token) -> Callable[..., Client]:
+    """Open a socket that may read market data."""
+
+    def connect(*accounts: str, **more: StreamProcess) -> Client:
+        return client(token(*accounts, permissions=("market_data", "account_read")), **more)
+
+    return connect

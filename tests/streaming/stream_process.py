@@ -71,8 +71,10 @@ class StreamProcess:
         until(self._is_up, seconds=PATIENCE)
 
     def stop(self) -> int:
-        """SIGTERM, and wait; its exit status."""
+        """SIGTERM, and wait; its exit status. One that ended is left."""
         assert self._process
+        if self._process.poll() is not None:
+            return self._process.returncode
         self._process.send_signal(signal.SIGTERM)
         try:
             return self._process.wait(PATIENCE)
@@ -80,6 +82,12 @@ class StreamProcess:
             if self._process.poll() is None:
                 self._process.kill()
                 self._process.wait()
+
+    def kill(self) -> None:
+        """SIGKILL, and wait."""
+        assert self._process
+        self._process.kill()
+        self._process.wait()
 
     def log(self) -> list[dict[str, Any]]:
         """What it has logged, each line as JSON."""

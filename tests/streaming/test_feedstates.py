@@ -1,0 +1,77 @@
+"""What is known of the live feed, and what of it is worth telling. Times are epoch seconds."""
+
+import pytest
+
+from streaming.feedstates import CATCH_UP_SECONDS, SILENT_SECONDS, FeedState, FeedStates
+
+BEGAN = 1000.0
+
+
+@pytest.fixture
+def states() -> FeedStates:
+    """What a process knows that began at BEGAN."""
+    return FeedStates(started_at=BEGAN)
+
+
+def heard(states: FeedStates, state: str, *, since: float, at: float) -> None:
+    """Hear that quotes are in a state."""
+    told = {"channel": "quotes", "feed": "iex", "state": state, "since": since, "reason": None}
+    states.note(told, at)
+
+
+def test_a_young_process_knows_nothing_and_then_that_nobody_speaks(states: FeedStates) -> None:
+    assert states.of("quotes", now=BEGAN + 1, heard_since=BEGAN) is None
+
+    later = states.of("quotes", now=BEGAN + SILENT_SECONDS + 1, heard_since=BEGAN)
+
+    assert later == FeedState(None, "down", BEGAN, None)
+
+
+def test_a_live_feed_is_live_for_us_since_we_listen(states: FeedStates) -> None:
+    heard(states, "live", since=500.0, at=BEGAN + 1)
+
+    state = states.of("quotes", now=BEGAN + 2, heard_since=BEGAN)
+
+    assert state == FeedState("iex", "live", BEGAN, BEGAN)
+    assert [state.covers(at) for at in (BEGAN - 1, BEGAN + 1)] == [False, True]
+
+
+@pytest.mark.parametrize("state", ["down", "stale", "behind"])
+def test_a_feed_that_is_not_live_covers_nothing_and_keeps_its_own_instant(
+    states: FeedStates, state: str
+) -> None:
+    heard(states, state, since=500.0, at=BEGAN)
+
+    told = states.of("quotes", now=BEGAN, heard_since=BEGAN)
+
+    assert told == FeedState("iex", state, 500.0, BEGAN)
+    assert not told.covers(BEGAN)
+
+
+def test_without_redis_or_a_market_process_a_channel_is_down(states: FeedStates) -> None:
+    heard(states, "live", since=BEGAN, at=BEGAN + 1)
+
+    without_redis = states.of("quotes", now=BEGAN + 2, heard_since=None)
+    silent = states.of("quotes", now=BEGAN + 2 + SILENT_SECONDS, heard_since=BEGAN)
+
+    assert without_redis == silent == FeedState("iex", "down", BEGAN + 1, None)
+
+
+def test_a_gap_that_was_mended_is_something_else_to_tell(states: FeedStates) -> None:
+    heard(states, "live", since=BEGAN, at=BEGAN + 9)
+
+    before = states.of("quotes", now=BEGAN + 9, heard_since=BEGAN)
+    after = states.of("quotes", now=BEGAN + 9, heard_since=BEGAN + 8)
+
+    assert before
+    assert after
+    assert before.key != after.key
+    assert after.since == BEGAN + 8
+
+
+def test_a_new_symbol_makes_no_noise_and_what_lasts_does() -> None:
+    behind = FeedState("iex", "behind", BEGAN, BEGAN)
+
+    assert not behind.is_lasting(BEGAN + CATCH_UP_SECONDS / 2)
+    assert behind.is_lasting(BEGAN + CATCH_UP_SECONDS)
+    assert behind._replace(state="stale").is_lasting(BEGAN)

@@ -1,0 +1,255 @@
+"""What the market hub puts before sockets: each tick once, known quotes first, how feeds are."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from marketdata.demand import Demand
+from opitios.core.bus import Bus, Listener, get_bus
+from opitios.core.config import get_config
+from streaming import market as hubs
+from streaming.backlog import MAX_EVENTS
+from streaming.buffer import Outbox
+from streaming.feedstates import CATCH_UP_SECONDS
+from streaming.inbox import Inbox, conflated
+from streaming.market import MarketHub
+from tests.streaming.market import now, tick
+
+QUOTE, TRADE = ("quotes", "AAPL"), ("trades", "AAPL")
+
+
+class Clock:
+    """A wall clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return now() + self.ahead
+
+
+@pytest.fixture
+def wall(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The hub's clock."""
+    clock = Clock()
+    monkeypatch.setattr(hubs, "_now", clock)
+    return clock
+
+
+@pytest.fixture
+def hub(wall: Clock) -> Iterator[MarketHub]:
+    """A hub that listens, and whose demand everybody knows; all is live."""
+    bus = Bus(get_config().redis_url.get_secret_value(), namespace=uuid4().hex)
+    demand = Demand(bus)
+    hub = MarketHub(bus, demand)
+    hub._ticks_listener = Listener("", "", lambda _: None)
+    hub._ticks_listener.since = now()
+    is_now(hub, "live")
+    yield hub
+    demand.close()
+
+
+def is_now(hub: MarketHub, state: str, channel: str = "quotes", *, since: float = 0) -> None:
+    """Let the hub hear how a channel is."""
+    since = since or now()
+    hub.note({"channel": channel, "feed": "iex", "state": state, "since": since, "reason": None})
+
+
+async def sent(socket: Outbox) -> list[list[dict[str, Any]]]:
+    """The frames that wait for a socket; it may go on."""
+    frames: list[list[dict[str, Any]]] = []
+
+    async def send(text: str) -> None:
+        frames.append(json.loads(text))
+
+    writing = asyncio.create_task(socket.drain(send))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    writing.cancel()
+    return frames
+
+
+def followed(hub: MarketHub, *items: tuple[str, str]) -> Outbox:
+    """A new socket that follows these, and is told that everybody knows."""
+    socket = Outbox()
+    hub.follow(socket, frozenset(items))
+    hub._demand.tell()
+    return socket
+
+
+async def test_sockets_share_a_frame_that_was_encoded_once(hub: MarketHub) -> None:
+    one, other, less = (followed(hub, QUOTE, TRADE) for _ in range(3))
+    hub.follow(less, frozenset({QUOTE}))
+
+    hub.show([tick(*QUOTE), tick(*TRADE), tick("quotes", "MSFT")])
+
+    bundles = [socket._bundles[0] for socket in (one, other, less)]
+    assert bundles[0] is bundles[1]
+    assert bundles[2].entries[0] is bundles[0].entries[0]
+    assert [len(bundle.entries) for bundle in bundles] == [2, 2, 1]
+
+
+async def test_a_new_subscriber_is_shown_the_quote_that_is_known_with_its_age_and_no_old_trade(
+    hub: MarketHub, wall: Clock
+) -> None:
+    first = followed(hub, QUOTE, TRADE)
+    hub.show([tick(*QUOTE, bp=1), tick(*TRADE), tick(*QUOTE, bp=2)])
+    wall.ahead = 1.5
+
+    second = followed(hub, QUOTE, TRADE)
+
+    ((shown,),) = await sent(second)
+    assert (shown["T"], shown["bp"]) == ("q", 2)
+    assert 1500 <= shown["age_ms"] < 60_000
+    hub.follow(second, frozenset({QUOTE, TRADE, ("bars", "AAPL")}))
+    assert [one["T"] for frame in await sent(second) for one in frame] == []
+    assert len((await sent(first))[0]) == 3
+
+
+async def _wanted_too_late(hub: MarketHub) -> None:
+    hub._demand._since["quotes"]["AAPL"] = now()
+
+
+async def _live_too_late(hub: MarketHub) -> None:
+    is_now(hub, "down")
+    is_now(hub, "live")
+
+
+async def _heard_too_late(hub: MarketHub) -> None:
+    assert hub._ticks_listener
+    hub._ticks_listener.since = now()
+
+
+async def _stale(hub: MarketHub) -> None:
+    is_now(hub, "stale")
+
+
+@pytest.mark.parametrize("gap", [_wanted_too_late, _live_too_late, _heard_too_late, _stale])
+async def test_a_quote_after_which_one_may_have_been_missed_is_not_shown(
+    hub: MarketHub, gap: Callable[[MarketHub], Any]
+) -> None:
+    followed(hub, QUOTE)
+    hub.show([tick(*QUOTE)])
+    await gap(hub)
+
+    late = followed(hub, QUOTE)
+
+    assert not [one for frame in await sent(late) for one in frame if one["T"] == "q"]
+
+
+async def test_a_quote_that_nobody_follows_any_more_is_forgotten(hub: MarketHub) -> None:
+    only = followed(hub, QUOTE)
+    hub.show([tick(*QUOTE)])
+
+    hub.leave(only)
+
+    assert hub._quotes == {}
+    assert hub._told == {}
+    assert hub.part() == {"symbols": 0}
+
+
+async def test_every_change_of_a_feed_is_told_once_to_those_who_follow_its_channel(
+    hub: MarketHub,
+) -> None:
+    socket, stranger = followed(hub, QUOTE), followed(hub, TRADE)
+
+    for state in ("down", "down", "live", "stale", "stale", "live", "live"):
+        is_now(hub, state)
+        hub.tell(["quotes", "trades"])
+
+    told = [one for frame in await sent(socket) for one in frame]
+    assert [one["state"] for one in told] == ["down", "live", "stale", "live"]
+    assert {(one["T"], one["channel"], one["feed"]) for one in told} == {
+        ("status", "quotes", "iex")
+    }
+    assert all(one["since"].endswith("Z") for one in told)
+    assert await sent(stranger) == []
+
+
+async def test_who_subscribes_to_a_channel_that_is_not_live_is_told_and_told_when_it_is(
+    hub: MarketHub,
+) -> None:
+    early = followed(hub, QUOTE)
+    is_now(hub, "behind")
+
+    late = followed(hub, QUOTE)
+    hub.follow(late, frozenset({QUOTE, ("quotes", "MSFT")}))
+    is_now(hub, "live")
+
+    assert [one["state"] for (one,) in await sent(late)] == ["behind", "live"]
+    assert await sent(early) == []
+
+
+async def test_being_behind_is_told_to_all_when_it_lasts(hub: MarketHub) -> None:
+    socket = followed(hub, QUOTE)
+
+    is_now(hub, "behind")
+    assert await sent(socket) == []
+    is_now(hub, "behind", since=now() - CATCH_UP_SECONDS)
+
+    assert [one["state"] for (one,) in await sent(socket)] == ["behind"]
+
+
+async def test_redis_lost_is_told_and_so_is_a_gap_that_nobody_saw(hub: MarketHub) -> None:
+    socket = followed(hub, QUOTE)
+    assert hub._ticks_listener
+
+    hub._ticks_listener.since = None
+    hub.tell(["quotes"])
+    hub._ticks_listener.since = now()
+    hub.tell(["quotes"])
+    hub._ticks_listener.since = now() + 1
+    hub.tell(["quotes"])
+
+    assert [one["state"] for (one,) in await sent(socket)] == ["down", "live", "live"]
+
+
+async def test_what_the_loop_could_not_take_in_time_is_told_as_dropped(hub: MarketHub) -> None:
+    socket, other = followed(hub, QUOTE), followed(hub, ("quotes", "MSFT"))
+    hub._inbox = Inbox(most=10)
+    for number in range(100):
+        hub._inbox.put([tick(*QUOTE, bp=number)])
+    hub._arrived.set()
+
+    await hub.show_arrived()
+
+    messages = [one for frame in await sent(socket) for one in frame]
+    bids = [one["bp"] for one in messages if one["T"] == "q"]
+    dropped = [one["count"] for one in messages if one["T"] == "dropped"]
+    assert bids == sorted(bids)
+    assert bids[-1] == 99
+    assert len(bids) + sum(dropped) == 100
+    assert await sent(other) == []
+
+
+def test_a_flood_is_conflated_to_the_newest_quotes_and_the_last_events_in_their_order() -> None:
+    flood = [tick(*item, n=number) for number in range(1000) for item in (QUOTE, TRADE)]
+
+    kept, lost = conflated(flood)
+
+    assert [one.body["n"] for one in kept if one.channel == "quotes"] == [999]
+    trades = [one.body["n"] for one in kept if one.channel == "trades"]
+    assert trades == [*range(1000 - MAX_EVENTS, 1000)]
+    assert lost == {QUOTE: 999, TRADE: 1000 - MAX_EVENTS}
+    assert sum(lost.values()) + len(kept) == len(flood)
+
+
+def test_an_inbox_stays_small_whatever_comes() -> None:
+    inbox = Inbox(most=100)
+
+    for number in range(10_000):
+        inbox.put([tick(*QUOTE, n=number)])
+        assert len(inbox._ticks) <= 101
+
+    ticks, lost = inbox.take()
+    assert len(ticks) + lost[QUOTE] == 10_000
+    assert inbox.take() == ([], {})
+
+
+def test_a_process_has_one_hub() -> None:
+    assert hubs.get_market() is hubs.get_market()
+    assert hubs.get_market()._bus is get_bus()
