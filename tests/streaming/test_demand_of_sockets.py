@@ -60,7 +60,7 @@ def test_the_demand_of_a_killed_process_ends_by_itself(
     doomed = own_stream()
     socket = reader(to=doomed)
     subscribed(socket, quotes=["AAPL"])
-    key = until(lambda: _key_that_wants("AAPL"))
+    key = until(lambda: _key_that_wants("AAPL") or "")
     doomed.kill()
 
     # Nobody renews it. The rest of its fifteen seconds is not waited for, it is taken away.
