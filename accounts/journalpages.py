@@ -26,7 +26,7 @@ KINDS = (
     "order.partial_fill", "order.fill", "order.pending_cancel", "order.canceled", "order.expired",
     "order.replaced", "order.rejected", "order.done_for_day", "account.suspended",
     "account.resumed", "account.quarantined", "account.released", "account.key_replaced",
-    "access.refused",
+    "access.refused", "staff.stream_token",
 )  # fmt: skip
 
 

@@ -83,6 +83,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item("Orders", "receipt_long", "trading_order_changelist"),
                 _item("Fills", "price_check", "trading_fill_changelist"),
                 _item("Attempts", "send", "trading_attempt_changelist"),
+                _item("Stream", "sensors", "stream:page", "trading.view_order"),
             ],
         },
         {
@@ -145,7 +146,7 @@ def _item(title: str, icon: str, page: str, right: str | None = None) -> dict[st
     return {
         "title": title,
         "icon": icon,
-        "link": reverse_lazy(f"admin:{page}"),
+        "link": reverse_lazy(page if ":" in page else f"admin:{page}"),
         "permission": may_see,
     }
 

@@ -26,6 +26,7 @@ urlpatterns = [
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/stream/", include("streaming.urls")),
     path("admin/", admin.site.urls),
 ]
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
@@ -176,6 +177,8 @@ class Config(BaseSettings):
         default=SecretStr("redis://127.0.0.1:6379/0"), validation_alias="REDIS_URL"
     )
     log_level: str = Field(default="INFO", validation_alias="LOG_LEVEL")
+    # Where a browser finds the stream, `wss://host:port/ws/v1/stream`; unset: where the admin is.
+    stream_url: str | None = None
 
     role: Role = "none"
     process: str = Field(default_factory=lambda: f"process-{os.getpid()}")
@@ -249,6 +252,13 @@ class Config(BaseSettings):
         if not isinstance(value, str):
             return value
         return [part.strip() for part in value.split(",") if part.strip()]
+
+    @field_validator("stream_url")
+    @classmethod
+    def _is_a_socket(cls, value: str | None) -> str | None:
+        if value and not re.fullmatch(r"wss?://[A-Za-z0-9.:\[\]-]+/[A-Za-z0-9/_.-]*", value):
+            raise ValueError("OPITIOS_STREAM_URL is written wss://host:port/ws/v1/stream")
+        return value or None
 
     @field_validator("trusted_proxies")
     @classmethod

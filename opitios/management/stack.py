@@ -147,6 +147,8 @@ class Stack:
             "OPITIOS_JWT_KEYS": json.dumps([jwt_key]),
             "OPITIOS_ENVIRONMENT_NAME": "demo",
             "OPITIOS_DEMO": "true",
+            # Two ports make two origins: the admin's page must be told of the stream's.
+            "OPITIOS_STREAM_URL": self.addresses.ws_url,
             "OPITIOS_ACCOUNTS_FILE": str(self.accounts_file),
             # Our own sandbox takes 1000 sockets at once; a broker is not to be rushed so.
             "OPITIOS_TIMERS__STREAM_SPREAD": "2.0",

@@ -12,7 +12,7 @@ As = Callable[[str], Client]
 READ = (
     "accounts/account", "accounts/account/fleet", "accounts/journalentry", "accounts/journalhead",
     "accounts/processrow", "accounts/rosterversion", "accounts/halt", "accounts/limits",
-    "trading/order", "trading/fill", "trading/attempt",
+    "trading/order", "trading/fill", "trading/attempt", "stream",
 )  # fmt: skip
 
 

@@ -66,6 +66,16 @@ def test_a_gap_is_noticed_once_and_a_repetition_is_none() -> None:
     assert (seen.seen, seen.gaps, seen.updates) == ({"a_1": 10}, 1, 5)
 
 
+def test_a_gap_that_the_gateway_tells_of_is_one_and_the_stream_goes_on_behind_it() -> None:
+    seen = Following(seen={"a_1": 4})
+
+    told = seen.hear({"T": "gap", "account_id": "a_1", "seq": 5, "reason": "lost"})
+
+    assert told == Gap("a_1", 5, 5)
+    assert seen.hear(order(6)) is None
+    assert seen.gaps == 1
+
+
 def test_a_snapshot_does_not_hide_what_is_replayed_before_it() -> None:
     seen = Following(seen={"a_1": 4})
     seen.hear({"T": "snapshot", "account_id": "a_1", "seq": 9})

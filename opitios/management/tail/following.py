@@ -39,7 +39,15 @@ class Following:
         if kind == "snapshot":
             # Where the stream goes on after a number that was asked for, that one stays.
             self.seen.setdefault(message["account_id"], message["seq"])
+        if kind == "gap" and "account_id" in message:
+            return self._lost(message["account_id"], message["seq"])
         return self._count(message) if kind in {"order", "account"} else None
+
+    def _lost(self, account_id: str, seq: int) -> Gap:
+        # The gateway itself says so: it stands where an update should.
+        self.gaps += 1
+        self.seen[account_id] = seq
+        return Gap(account_id, seq, seq)
 
     def _count(self, message: Mapping[str, Any]) -> Gap | None:
         self.updates += 1
