@@ -203,7 +203,10 @@ def test_every_timeframe_that_alpaca_py_can_name_has_bars(market: Gateway) -> No
 
         assert told["timeframe"] == frame.value
         theirs = market.broker("/v2/stocks/bars", symbols="SPY", **asked)
-        assert told["bars"] == theirs["bars"]["SPY"]
+        # The half year and the year that are not over: their bars grow between two looks.
+        shown = ("t", "o") if frame.value in {"6Month", "12Month"} else theirs["bars"]["SPY"][0]
+        for ours, its in zip(told["bars"], theirs["bars"]["SPY"], strict=True):
+            assert {key: ours[key] for key in shown} == {key: its[key] for key in shown}
         assert len(told["bars"]) == (1 if frame.value == "12Month" else 2)
 
 
