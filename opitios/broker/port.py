@@ -38,19 +38,22 @@ class Endpoint:
     """Where one environment of the broker answers.
 
     `trading_url` and `data_url` are origins without a path (`https://paper-api.alpaca.markets`),
-    `stream_url` is the whole WebSocket address. Raises ValueError for anything else.
+    `stream_url` is the whole WebSocket address, `data_stream_url` the origin of those of market
+    data. Raises ValueError for anything else.
     """
 
     environment: Environment
     trading_url: str
     data_url: str
     stream_url: str
+    data_stream_url: str
 
     def __post_init__(self) -> None:
         for url in (self.trading_url, self.data_url):
             _require_origin(url)
-        if urlsplit(self.stream_url).scheme not in {"ws", "wss"}:
-            raise ValueError("stream_url must begin with ws:// or wss://")
+        for url in (self.stream_url, self.data_stream_url):
+            if urlsplit(url).scheme not in {"ws", "wss"}:
+                raise ValueError("a stream's URL must begin with ws:// or wss://")
 
 
 def _require_origin(url: str) -> None:

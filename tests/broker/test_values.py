@@ -28,12 +28,14 @@ def test_a_key_that_could_break_a_header_is_refused_without_being_shown(odd: str
 )
 def test_a_broker_url_is_an_origin(odd: str) -> None:
     with pytest.raises(ValueError, match="broker URL"):
-        Endpoint("paper", odd, "https://data.alpaca.markets", "wss://x/stream")
+        Endpoint("paper", odd, "https://data.alpaca.markets", "wss://x/stream", "wss://x")
 
 
 def test_a_stream_url_is_a_websocket() -> None:
-    with pytest.raises(ValueError, match="stream_url"):
-        Endpoint("paper", "https://a.example", "https://b.example", "https://c.example/stream")
+    with pytest.raises(ValueError, match="ws://"):
+        Endpoint(
+            "paper", "https://a.example", "https://b.example", "https://c.example/stream", "wss://x"
+        )
 
 
 def test_the_known_endpoints_are_alpacas() -> None:
