@@ -352,7 +352,7 @@ class Pool:
             "accounts": self._calls(),
             "upstreams": self._upstreams(),
         }
-        for part in self._parts.values():
+        for part in list(self._parts.values()):
             snapshot.update(part())
         presence.write_row(self._started_at, snapshot, name=self.name, role=self._config.role)
         self._share_connections()

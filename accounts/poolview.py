@@ -13,8 +13,8 @@ import orjson
 
 from accounts.listing import HALT_COLUMNS, HALT_JOIN, REASON, STATE, halt_json, held_list
 from accounts.models import AccountState
-from accounts.presence import GONE_AFTER
-from opitios.broker.budget import CANCEL_RESERVE
+from accounts.presence import GONE_AFTER, METRICS
+from opitios.broker.budget import CANCEL_RESERVE, MINUTE
 from opitios.core import clock, database
 from opitios.core.config import get_config
 
@@ -47,9 +47,9 @@ ORDER BY page.account_id
 """  # noqa: S608 - put together of constants
 
 # What a row says by account is cut to the page: a desk's may hold a thousand of them.
-_BY_ACCOUNT = ("accounts", "orders")
+_BY_ACCOUNT = ("accounts", "orders", "data")
 _PROCESSES = """
-SELECT name, role, pid, started_at, seen_at, snapshot - %(by_account)s::text[] AS snapshot,
+SELECT name, role, pid, started_at, seen_at, snapshot - %(apart)s::text[] AS snapshot,
     (SELECT json_object_agg(part, told) FROM (
         SELECT part, json_object_agg(key, value) AS told
         FROM unnest(%(by_account)s::text[]) AS part, jsonb_each(
@@ -61,12 +61,16 @@ FROM accounts_processrow WHERE seen_at > clock_timestamp() - %(gone_after)s ORDE
 
 @dataclass(frozen=True, slots=True)
 class _Process:
-    """One living process; `accounts` and `orders` are what it says of the page's accounts."""
+    """One living process; `accounts`, `orders` and `data` are what it says of the page's accounts.
+
+    `data`: of those it asks for market data (marketdata/routing.py).
+    """
 
     row: Mapping[str, Any]
     snapshot: Mapping[str, Any]
     accounts: Mapping[str, Any]
     orders: Mapping[str, Any]
+    data: Mapping[str, Any]
 
     @property
     def is_desk(self) -> bool:
@@ -113,7 +117,12 @@ def _summary(states: Mapping[str, int], processes: Sequence[_Process]) -> dict[s
 
 
 def _processes(page: list[str]) -> list[_Process]:
-    asked = {"by_account": list(_BY_ACCOUNT), "page": page, "gone_after": GONE_AFTER}
+    asked = {
+        "by_account": list(_BY_ACCOUNT),
+        "apart": [*_BY_ACCOUNT, METRICS],
+        "page": page,
+        "gone_after": GONE_AFTER,
+    }
     return [_process(row) for row in database.rows(_PROCESSES, asked)]
 
 
@@ -124,6 +133,7 @@ def _process(row: Mapping[str, Any]) -> _Process:
         snapshot=_parsed(row["snapshot"]),
         accounts=by_account.get("accounts", {}),
         orders=by_account.get("orders", {}),
+        data=by_account.get("data", {}),
     )
 
 
@@ -180,6 +190,7 @@ def _account_json(
     account_id, owned = row["account_id"], row["owner"] is not None
     calls = sum(each.accounts.get(account_id, {}).get("in_flight", 0) for each in processes)
     listening = owned and row["stream_state"] == AccountState.Stream.LISTENING
+    asked_for_data = [each.data[account_id] for each in processes if account_id in each.data]
     return {
         **{name: row[name] for name in _ROSTER},
         **{name: row[name] for name in ("state", "state_reason")},
@@ -190,12 +201,46 @@ def _account_json(
         "connections": {"open": listening + calls, "max": row["max_connections"]},
         "in_flight": calls,
         "breaker": row["breaker"] if owned else None,
-        "budget": {"trading": _budget_json(_told_budget(row, processes))},
+        "budget": {
+            "trading": _budget_json(_told_budget(row, processes)),
+            "data": _data_budget_json(asked_for_data, now),
+        },
+        "market_data": _market_data_json(asked_for_data, now),
         "stream": _stream_json(row),
         "orders": _orders_json(row, processes),
         "halt": halt_json(row),
         "suspended": _suspended_json(row),
         "key": _key_json(row, now),
+    }
+
+
+def _data_budget_json(told: Sequence[Mapping[str, Any]], now: datetime) -> dict[str, Any] | None:
+    """The shares of all who ask it, together; each knows only what it used itself."""
+    if not told:
+        return None
+    limit = sum(each["budget"]["limit"] for each in told)
+    left = sum(each["budget"]["remaining"] for each in told)
+    # It refills evenly: so long until all of it is there again.
+    whole_at = now.timestamp() + MINUTE * max(0.0, 1 - left / limit)
+    return {"limit": round(limit), "remaining": left, "resets_at": _epoch_text(whole_at)}
+
+
+def _market_data_json(told: Sequence[Mapping[str, Any]], now: datetime) -> dict[str, Any] | None:
+    """How whoever asks it for market data finds it; None where nobody does.
+
+    It rests where any of them passes it over.
+    """
+    if not told:
+        return None
+    failures = [each["last_failure"] for each in told if each["last_failure"]]
+    failure = max(failures, key=lambda each: float(each["at"]), default=None)
+    rests_until = max(each["rests_until"] or 0.0 for each in told)
+    resting = rests_until > now.timestamp()
+    return {
+        "state": "resting" if resting else "serving",
+        "resting_until": _epoch_text(rests_until) if resting else None,
+        "last_answer_at": _epoch_text(max(each["answered_at"] or 0.0 for each in told) or None),
+        "last_failure": failure and {**failure, "at": _epoch_text(failure["at"])},
     }
 
 

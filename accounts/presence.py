@@ -6,13 +6,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from opitios import __version__
-from opitios.core import database, jsontext
+from opitios.core import database, jsontext, metrics
 from opitios.core.config import get_config
 
 # One that missed three rows is gone. All times are the database's: hosts' clocks differ.
 GONE_AFTER = timedelta(seconds=15)
 # Staff see for so long that a process went; then its row is deleted, a web worker's for instance.
 FORGOTTEN_AFTER = timedelta(hours=1)
+# Under this key of its snapshot stands what a process counted (opitios/core/metrics.py).
+METRICS = "metrics"
 
 # Rows that another process is deleting are left to it.
 _WRITE = """
@@ -49,7 +51,9 @@ def write_row(
         "role": role or config.role,
         "pid": os.getpid(),
         "started_at": started_at,
-        "snapshot": jsontext.canonical({"version": __version__, **snapshot}),
+        "snapshot": jsontext.canonical(
+            {"version": __version__, METRICS: metrics.snapshot(), **snapshot}
+        ),
         "forgotten_after": FORGOTTEN_AFTER,
     }
     database.rows(_WRITE, about)

@@ -288,8 +288,23 @@ _POOL_ACCOUNT = record(
                             "resets_at": INSTANT,
                         }
                     )
-                )
+                ),
+                "data": nullable(
+                    record({"limit": COUNT, "remaining": WHOLE, "resets_at": INSTANT})
+                ),
             }
+        ),
+        "market_data": nullable(
+            record(
+                {
+                    "state": word("serving", "resting"),
+                    "resting_until": nullable(INSTANT),
+                    "last_answer_at": nullable(INSTANT),
+                    "last_failure": nullable(
+                        record({"at": INSTANT, "outcome": TEXT, "http_status": nullable(WHOLE)})
+                    ),
+                }
+            )
         ),
         "stream": record(
             {

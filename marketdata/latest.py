@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from marketdata.counters import ANSWERS
 from marketdata.hours import Hours
 from marketdata.refusals import no_answer, refusal_of, unknown
 from marketdata.routing import LONGEST_SECONDS, NoDataAccount, Router
@@ -95,7 +96,9 @@ class Latest:
             kept = self._fresh.kept(key) or self._load([symbol], feed)[key]
         except (BrokerError, NoDataAccount, TimeoutError) as error:
             return self._stale(symbol, feed, error)
-        return _shown(symbol, feed, kept, _source(kept, asked_at))
+        source = _source(kept, asked_at)
+        ANSWERS.add((self.kind.name, source))
+        return _shown(symbol, feed, kept, source)
 
     def known(self, symbol: str, feed: str, *, within_seconds: float) -> bytes | None:
         """The answer as it was last read here, if that is not longer ago; nothing is asked."""
@@ -144,6 +147,7 @@ class Latest:
         stale = self._last.find(self._key(symbol, feed))
         if stale is None or isinstance(error, Refused):
             raise refusal_of(error, symbol, self.kind.name) from error
+        ANSWERS.add((self.kind.name, "stale"))
         return _shown(symbol, feed, stale, "stale")
 
     def _load(self, symbols: Sequence[str], feed: str) -> dict[str, Kept[bytes]]:

@@ -12,6 +12,7 @@ import msgspec
 import orjson
 
 from accounts.pool import PooledAccount
+from marketdata.counters import ANSWERS
 from marketdata.hours import Hours
 from marketdata.refusals import no_answer, refusal_of, unknown
 from marketdata.routing import LONGEST_SECONDS, NoDataAccount, Router
@@ -96,6 +97,7 @@ class Reads:
         parts = _parts(kept)
         if question.subject is not None and _has_no_rows(parts):
             self._find(question.subject)
+        ANSWERS.add((question.name, source))
         return _shown(parts, kept, source)
 
     def _stale(self, question: Question, error: Exception) -> Kept[bytes]:

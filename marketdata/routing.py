@@ -2,14 +2,16 @@
 
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
 from accounts.models import Account
 from accounts.pool import PooledAccount, get_pool
+from marketdata.counters import CALLS, FAILOVERS
 from opitios.broker.budget import Lane
 from opitios.broker.errors import AccessDenied, BrokerError, NotSent, Refused, Throttled
 from opitios.core import clock
@@ -56,6 +58,15 @@ def _rest_seconds(error: BrokerError) -> float:
             return 0.0
 
 
+@dataclass(slots=True)
+class _Health:
+    """How an account did here. Instants are epoch seconds, but for `rests_until` (monotonic)."""
+
+    rests_until: float = 0.0
+    answered_at: float | None = None
+    failure: Mapping[str, Any] | None = None
+
+
 class Router:
     """Takes turns among the data accounts of this process. Safe to use from any thread."""
 
@@ -63,7 +74,7 @@ class Router:
         """`accounts()` is best first, as Pool.data_accounts gives them."""
         self._accounts = accounts
         self._turn = itertools.count()
-        self._resting: dict[str, float] = {}
+        self._health: dict[str, _Health] = {}
 
     def ask(self, read: Callable[[PooledAccount], T]) -> T:
         """Read from the first account that answers.
@@ -86,12 +97,15 @@ class Router:
         until = clock.monotonic() + TRY_SECONDS
         for account in self.in_turn():
             try:
-                return read(account)
+                answer = read(account)
             except BrokerError as error:
                 failures.append(error)
                 self._failed(account, error)
                 if not may_another_answer(error) or clock.monotonic() > until:
                     break
+            else:
+                self._answered(account, is_second=bool(failures))
+                return answer
         raise _worst(failures)
 
     def in_turn(self) -> list[PooledAccount]:
@@ -107,16 +121,53 @@ class Router:
         return sorted(
             ordered,
             key=lambda one: (
-                self._resting.get(one.account_id, 0.0) > now,
+                self._of(one).rests_until > now,
                 one.guard.wait(Lane.DATA) > 0,
             ),
         )
 
+    def health(self) -> dict[str, Any]:
+        """How each account that may be asked does, by id: this process's part of the pool row."""
+        moment, now = clock.now().timestamp(), clock.monotonic()
+        shown = {}
+        for account in self._accounts():
+            mine, budget = self._of(account), account.guard.data_budget
+            rests = mine.rests_until - now
+            shown[account.account_id] = {
+                "rests_until": moment + rests if rests > 0 else None,
+                "answered_at": mine.answered_at,
+                "last_failure": mine.failure,
+                "budget": {
+                    "limit": 0.0 if budget is None else budget.per_minute,
+                    "remaining": 0 if budget is None else budget.submits_left(now),
+                },
+            }
+        return shown
+
+    def _of(self, account: PooledAccount) -> _Health:
+        return self._health.setdefault(account.account_id, _Health())
+
+    def _answered(self, account: PooledAccount, *, is_second: bool) -> None:
+        self._of(account).answered_at = clock.now().timestamp()
+        CALLS.add((account.account_id, "answered"))
+        if is_second:
+            FAILOVERS.add((account.account_id,))
+
     def _failed(self, account: PooledAccount, error: BrokerError) -> None:
+        CALLS.add((account.account_id, error.outcome))
         if isinstance(error, NotSent) and error.is_held_back:
             # Our own guard: nothing failed, and the account's own order tells it.
             return
-        self._resting[account.account_id] = clock.monotonic() + _rest_seconds(error)
+        if not may_another_answer(error):
+            # It answered: what was asked is what is wrong.
+            return
+        mine = self._of(account)
+        mine.rests_until = clock.monotonic() + _rest_seconds(error)
+        mine.failure = {
+            "at": clock.now().timestamp(),
+            "outcome": error.outcome,
+            "http_status": error.http_status,
+        }
         logger.warning(
             "a data account did not answer",
             account_id=account.account_id,

@@ -18,6 +18,7 @@ class Sources:
     """The last prices by kind, and the answers to whole questions."""
 
     def __init__(self, router: Router, shared: Shared) -> None:
+        self.router = router
         self.hours = Hours(self._read_clock)
         self.reads = Reads(router, shared, self.hours)
         self._latest = {

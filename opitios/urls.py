@@ -6,7 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from opitios import health
+from opitios import health, metrics
 from opitios.core.errors import Problem, Reason
 from opitios.core.http import problem_answer
 
@@ -23,6 +23,7 @@ urlpatterns = [
     path("", health.root),
     path("health/live", health.live),
     path("health/ready", health.ready),
+    path("metrics", metrics.MetricsView.as_view(), name="metrics"),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),

@@ -110,7 +110,7 @@ class Budget:
             return self._wait(lane, now)
 
     def submits_left(self, now: float) -> int:
-        """How many orders may go at once now."""
+        """How many orders may go at once now: what cancels alone may take is not among them."""
         with self._lock:
             self._earn(now)
             left = self._all.left

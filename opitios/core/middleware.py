@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.request import split_domain_port, validate_host
 from django.utils.module_loading import import_string
 
-from opitios.core import bodies, client_address, clock, ids, logs
+from opitios.core import bodies, client_address, clock, ids, logs, metrics
 from opitios.core.admission import get_admission, put_headers
 from opitios.core.config import get_config
 from opitios.core.errors import Problem
@@ -69,6 +69,14 @@ def _is_staff_page(request: HttpRequest) -> bool:
     return request.path.startswith(settings.STAFF_PREFIXES)
 
 
+_REQUESTS = metrics.Counter(
+    "http_requests", "Requests that were answered.", ("method", "route", "status")
+)
+_SECONDS = metrics.Counter(
+    "http_request_seconds", "Seconds that requests took, all of them together.", ("route",)
+)
+_METHODS = frozenset({"GET", "POST", "PATCH", "DELETE", "PUT", "HEAD", "OPTIONS"})
+
 _PROCESS = {"role": get_config().role, "process": get_config().process}
 
 
@@ -77,6 +85,11 @@ def _log(request: Any, response: HttpResponse, started: float) -> None:
     problem: Problem | None = getattr(request, "problem", None)
     staff = getattr(request, "_cached_user", None)
     agent = request.META.get("HTTP_USER_AGENT")
+    route = "" if match is None else match.route
+    seconds = clock.monotonic() - started
+    method = request.method if request.method in _METHODS else "other"
+    _REQUESTS.add((method, route, response.status_code))
+    _SECONDS.add((route,), seconds)
     subject = getattr(request, "subject", None)
     logs.write_access(
         "request",
@@ -86,7 +99,7 @@ def _log(request: Any, response: HttpResponse, started: float) -> None:
         route=None if match is None else match.route,
         status=response.status_code,
         reason=None if problem is None else problem.reason.value.slug,
-        ms=round((clock.monotonic() - started) * 1000, 3),
+        ms=round(seconds * 1000, 3),
         bytes=None if response.streaming else len(response.content),
         subject=None if subject is None else logs.printable(subject),
         staff=logs.printable(staff.get_username()) if staff is not None and staff.pk else None,

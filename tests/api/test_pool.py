@@ -247,3 +247,29 @@ def test_this_process_s_own_row_tells_its_connections(api: Api) -> None:
     assert row.snapshot["connections"] >= 0
     assert row.snapshot["warm"] >= 1
     assert row.seen_at > clock.now() - timedelta(minutes=1)
+
+
+def test_a_data_account_shows_how_whoever_asks_it_finds_it(process: Any) -> None:
+    resting, serving, trading = sorted(open_accounts(3))
+    now = clock.now().timestamp()
+    failure = {"at": now - 2, "outcome": "access-denied", "http_status": 401}
+    good = {"rests_until": None, "answered_at": now - 1, "last_failure": None,
+            "budget": {"limit": 100.0, "remaining": 60}}  # fmt: skip
+    bad = {**good, "rests_until": now + 28, "last_failure": failure}
+    process("web", {"data": {resting: bad, serving: good}})
+    process("web", {"data": {resting: good, serving: good}})
+
+    told = shown(resting)
+    assert (told["market_data"]["state"], shown(serving)["market_data"]["state"]) == (
+        "resting",
+        "serving",
+    )
+    assert told["market_data"]["resting_until"] > clock.rfc3339(clock.now())
+    assert told["market_data"]["last_failure"]["outcome"] == "access-denied"
+    assert told["market_data"]["last_failure"]["http_status"] == 401
+    assert told["market_data"]["last_answer_at"] < told["market_data"]["resting_until"]
+    # Two processes with a hundred calls a minute each; what they used is earned back evenly.
+    assert told["budget"]["data"]["limit"] == 200
+    assert told["budget"]["data"]["remaining"] == 120
+    assert shown(trading)["market_data"] is None
+    assert shown(trading)["budget"]["data"] is None

@@ -148,7 +148,7 @@ def test_a_price_is_the_broker_s(
         if ours.startswith("options/"):
             # The sandbox stamps it with the instant of the question.
             row.pop("t")
-        return {key: told[key] for key in row} == row
+        return bool({key: told[key] for key in row} == row)
 
     assert until(is_the_same, seconds=20)
 
