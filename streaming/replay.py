@@ -97,7 +97,7 @@ class _Page:
         """Write an entry as it was told when it was new; a gap where nobody can."""
         try:
             return self._told(entry)
-        except (LookupError, TypeError, ValueError):
+        except (AttributeError, LookupError, TypeError, ValueError):
             about = {"account_id": entry.account_id, "seq": entry.seq}
             logger.exception("a journal entry cannot be told", **about)
             return protocol.gap(entry.account_id, entry.seq, Gap.UNREADABLE)
