@@ -128,4 +128,4 @@ def _entry(seq: int) -> Message:
 
 
 TestStreams = Streams.TestCase
-TestStreams.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+TestStreams.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
