@@ -94,7 +94,7 @@ def addresses(handout: Mapping[str, str]) -> str:
     return "\n".join(
         (
             f"API      {api}/api/v1/   (docs: {api}/api/docs)",
-            f"Stream   {handout['WS_URL']}",
+            f"Stream   {handout['WS_URL']}   (to watch it: {handout['ADMIN_URL']}stream/)",
             f"Admin    {handout['ADMIN_URL']}   ({staff})",
             f"Sandbox  {handout['SANDBOX_URL']}",
             "Tokens   TOKEN_TRADER and TOKEN_ADMIN in .run/opitios.env",
@@ -110,6 +110,8 @@ curl -s "$API_URL/api/v1/accounts/account_001/orders/stocks" \\
   -H "Authorization: Bearer $TOKEN_TRADER" -H 'Content-Type: application/json' \\
   -H 'Idempotency-Key: my-first' -H 'Prefer: wait=5' \\
   -d '{"symbol":"AAPL","side":"buy","type":"market","qty":"1","time_in_force":"day"}'
+
+make tail ARGS='--orders account_001 --quotes AAPL,SPY --trades'    # the stream, live
 
 .venv/bin/python - <<'END'
 import os

@@ -44,7 +44,7 @@ def test_a_token_is_for_the_accounts_named_for_reading_and_for_minutes(signed_in
     assert answer.status_code == 200
     assert "no-store" in answer["Cache-Control"]
     principal = verifier().principal(answer.json()["token"])
-    assert principal.accounts == {mine}
+    assert principal.accounts == frozenset({mine})
     assert principal.permissions == {"account_read", "market_data"}
     assert principal.sub == answer.json()["subject"] == f"staff:{user_of(client)}"
     assert principal.expires_at - principal.issued_at == timedelta(minutes=10)

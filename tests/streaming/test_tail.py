@@ -83,21 +83,28 @@ def follower(
     return Follower(source, asked, view, bounds)
 
 
-def test_it_prints_each_message_as_it_came_until_it_is_interrupted(
-    stream: StreamProcess, account: Account, token: Token, tail: Start, tmp_path: Path
-) -> None:
-    mine = account()
+def test_it_prints_each_message_as_it_came_also_across_a_restart_until_it_is_interrupted(
+    own_stream: Callable[..., StreamProcess], account: Account, token: Token, tail: Start,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """G19 as its user sees it: what happened while nobody served is not missing afterwards."""
+    mine, stream = account(), own_stream()
     process = tail(stream, token(mine), "--orders", mine, "--json")
     until(lambda: "snapshot" in said(tmp_path, "out"), seconds=PATIENCE)
 
     orders.whole_life(mine)
     until(lambda: said(tmp_path, "out").count('"T":"order"') == 4, seconds=PATIENCE)
+    stream.kill()
+    orders.whole_life(mine)
+    stream.start()
+    until(lambda: said(tmp_path, "out").count('"T":"order"') == 8, seconds=PATIENCE)
     process.send_signal(signal.SIGINT)
 
     assert process.wait(PATIENCE) == 0
     messages = [json.loads(line) for line in said(tmp_path, "out").splitlines()]
     told = [message for message in messages if message["T"] == "order"]
-    assert [message["seq"] for message in told] == [1, 2, 3, 4]
+    assert [message["seq"] for message in told] == list(range(1, 9))
+    assert "following again, from where it was" in said(tmp_path, "err")
     assert "Traceback" not in said(tmp_path, "err")
 
 

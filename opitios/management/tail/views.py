@@ -229,7 +229,9 @@ def remark(message: Message) -> tuple[str, str] | None:
     match message.get("T"):
         case "snapshot":
             return f"{lines.word(message['account_id'])} goes on after #{message['seq']}", ""
-        case "status" | "dropped" | "gap":
+        case "status":
+            return _state(message)
+        case "dropped" | "gap":
             rest = {name: value for name, value in message.items() if name != "T"}
             told = " ".join(f"{name} {lines.word(value)}" for name, value in rest.items())
             return f"{message['T']}: {told}", "warn"
@@ -239,6 +241,13 @@ def remark(message: Message) -> tuple[str, str] | None:
             return f"error {said}", "bad"
         case _:
             return None
+
+
+def _state(message: Message) -> tuple[str, str]:
+    channel, state = lines.word(message.get("channel")), lines.word(message.get("state"))
+    feed = f" of {lines.word(message['feed'])}" if message.get("feed") else ""
+    told = f"{channel}{feed}: {state} since {lines.word(message.get('since'))}"
+    return told, "good" if state == "live" else "warn"
 
 
 def choose(*, as_json: bool, title: str) -> View:

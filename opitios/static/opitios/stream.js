@@ -22,12 +22,15 @@ const TONES = {
     replaced: "idle", done_for_day: "idle", pending_cancel: "busy", pending_replace: "busy",
 };
 
+const STATES = { live: "good", behind: "busy", stale: "warn", down: "bad" };
+
 let wanted = null;      // what was asked for, null while nobody watches
 let socket = null;
 let signedIn = false;
-let tries = 0, timer = 0;
+let tries = 0, timer = 0, listeningSince = Infinity;
 let seen = new Map();   // account: the last number shown
 let quotes = new Map(); // symbol: its row
+let feeds = new Map();  // channel: its last status
 let paused = false, held = [];
 let delays = [], arrivals = [];
 let told = { updates: 0, ticks: 0, dropped: 0, gaps: 0, again: 0 };
@@ -42,6 +45,9 @@ function node(tag, className, ...inside) {
     if (className) made.className = className;
     made.append(...inside.map((one) => one ?? "–"));
     return made;
+}
+function price(value) {
+    return typeof value === "number" ? value.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 4 }) : value;
 }
 function dot(text, tone) { return node("span", `op-dot op-${tone}`, text); }
 
@@ -122,6 +128,7 @@ async function watch() {
     stop("starting anew");
     wanted = { lists };
     seen = new Map(Object.entries(after));
+    forgetOthers(lists);
     tries = 0;
     drawButtons();
     await open();
@@ -142,6 +149,7 @@ async function open() {
     url.protocol = url.protocol.replace("http", "ws");
     const made = socket = new WebSocket(url);
     signedIn = false;
+    listeningSince = Infinity;
     made.onopen = () => made.send(JSON.stringify({ action: "auth", token: pass.token }));
     made.onmessage = (event) => { if (socket === made) hear(JSON.parse(event.data)); };
     made.onclose = (event) => { if (socket === made) lost(event); };
@@ -208,6 +216,7 @@ const HEARD = {
         say("subscription", counted.join(" · ") || "nothing", "good", message);
         if (tries) told.again += 1;
         tries = 0;
+        listeningSince = Math.min(listeningSince, now());
         state("listening", "good");
         drawButtons();
     },
@@ -227,8 +236,10 @@ const HEARD = {
     dropped(message) { told.dropped += Number(message.count) || 0; say("dropped", plain(message), "", message); },
     heartbeat(message) { say("heartbeat", moved(message.accounts), "", message); },
     status(message) {
-        say("status", plain(message), message.state === "live" ? "good" : "warn", message);
-        set(at("stream-market"), plain(message));
+        const told = `${message.channel}${message.feed ? ` of ${message.feed}` : ""}: ${message.state} since ${(message.since || "").slice(11, 19)}`;
+        say("status", told, STATES[message.state] || "warn", message);
+        feeds.set(message.channel, message);
+        drawFeeds();
     },
     token(message) { say("token", `ends in ${message.expires_in} s: asking for another`, "", message); renew(); },
     error(message) {
@@ -257,7 +268,8 @@ function update(message, received) {
     }
     seen.set(message.account_id, Math.max(message.seq, last ?? 0));
     const happened = instant(message.at), sent = instant(message.sent_at);
-    delays.push(received - happened);
+    // What happened before we listened is replayed: its delay is ours, not the gateway's.
+    if (happened >= listeningSince) delays.push(received - happened);
     if (delays.length > MOST_DELAYS) delays.shift();
     show({ message, received, whole: received - happened, gateway: sent - happened, way: received - sent });
 }
@@ -269,7 +281,7 @@ function tick(message, received) {
     row.ticks += 1;
     row.received = received;
     row.delay = received - instant(message.at ?? message.t);
-    row.about = [message.feed, message.source].filter(Boolean).join(" ");
+    row.feed = message.feed;
     if (message.T === "q") {
         row.moved = message.bp > row.quote.bp ? "up" : message.bp < row.quote.bp ? "down" : row.moved;
         row.quote = message;
@@ -381,6 +393,14 @@ function choose(event) {
     at("stream-chosen").hidden = false;
 }
 
+function forgetOthers(lists) {
+    const followed = new Set([...lists.quotes, ...lists.option_quotes]);
+    for (const [symbol, row] of quotes) if (!followed.has(symbol)) { row.line?.remove(); quotes.delete(symbol); }
+    for (const channel of feeds.keys()) if (!lists[channel]?.length) feeds.delete(channel);
+    drawFeeds();
+    at("stream-quotes-none").hidden = quotes.size > 0;
+}
+
 function drawQuotes() {
     const body = at("stream-quotes"), ago = now();
     at("stream-quotes-none").hidden = quotes.size > 0;
@@ -392,11 +412,16 @@ function drawQuotes() {
             body.insertBefore(row.line, next || null);
         }
         const { quote, line } = row;
-        const texts = [quote.bp, quote.bs, quote.ap, quote.as, row.last, row.about, ms(ago - row.received), ms(row.delay), count(row.ticks)];
+        const texts = [price(quote.bp), quote.bs, price(quote.ap), quote.as, price(row.last), row.feed, ms(ago - row.received), ms(row.delay), count(row.ticks)];
         texts.forEach((text, nth) => set(line.cells[nth + 1], text === undefined || text === null || text === "" ? "–" : String(text)));
         line.cells[1].className = `op-number${row.moved ? ` op-${row.moved}` : ""}`;
         line.classList.toggle("op-old", ago - row.received > 5000);
     }
+}
+
+function drawFeeds() {
+    at("stream-market").replaceChildren(...[...feeds].map(([channel, { feed, state }]) =>
+        dot(`${channel.replace("_", " ")} ${[feed, state].filter(Boolean).join(" ")}`, STATES[state] || "warn")));
 }
 
 function drawFigures() {
