@@ -18,6 +18,9 @@ QUIET = (
 ATTACK = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 
 
+# On a machine that is crowded a page takes its time. Milliseconds.
+expect.set_options(timeout=20_000)
+
 Browse = Callable[[], AbstractContextManager[Page]]
 
 

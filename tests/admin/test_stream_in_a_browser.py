@@ -11,14 +11,28 @@ from playwright.sync_api import Page, expect
 
 from tests.admin.served import Served
 from tests.admin.test_in_a_browser import ATTACK, Browse, browse
+from tests.docs.test_streams import program
+from tests.streaming.conftest import Token, token
 from tests.streaming.stream_process import StreamProcess
 
 pytestmark = [pytest.mark.django_db, pytest.mark.browser]
 
-__all__ = ("browse",)
+__all__ = ("browse", "token")
 
 # The page's own table is as the reader's system asks; the looks are tried with the other pages.
 Do = Callable[..., Any]
+
+# The program of docs/streams.md; its first socket is broken as soon as it follows.
+PROGRAM = f"""([token, account]) => {{
+    const Real = WebSocket, sockets = [];
+    window.WebSocket = function (url) {{ sockets.push(new Real(url)); return sockets.at(-1); }};
+    {program("javascript")}
+    window.heard = [];
+    follow(document.getElementById("stream").dataset.stream, token, [account], (message) => {{
+        if (message.T === "snapshot") {{ sockets[0].close(4000); window.broken = true; }}
+        if (message.T === "order") window.heard.push(message.seq);
+    }});
+}}"""
 
 LEFT_OUT = """account => update(
     { T: "order", account_id: account, seq: 13, event: "new", order: {} }, now())"""
@@ -120,12 +134,14 @@ def pauses_and_clears(page: Page, place: Callable[[], Any]) -> None:
 
 
 def test_quotes_tick_text_stays_text_and_what_cannot_be_watched_is_said(
-    browse: Browse, account: str, aside: Do
+    browse: Browse, account: str, aside: Do, token: Token
 ) -> None:
     from marketdata.ticks import Tick, packed  # noqa: PLC0415
     from opitios.core import clock  # noqa: PLC0415
     from opitios.core.bus import Topic, get_bus  # noqa: PLC0415
     from tests.admin.stories import rejected  # noqa: PLC0415
+
+    signed = token(account)
 
     def quote(bid: float) -> None:
         body = {"t": clock.rfc3339(clock.now()), "bp": bid, "bs": 3, "ap": bid + 0.02, "as": 4}
@@ -147,11 +163,20 @@ def test_quotes_tick_text_stays_text_and_what_cannot_be_watched_is_said(
         page.locator("#stream-updates tr td").first.click()
         assert page.title() != "owned"
 
-        watch(page, "", "")
-        expect(page.locator("#stream-trouble")).to_contain_text("Name accounts, or symbols")
-        page.click("text=Which token?")
-        page.fill("input[name=token]", "none.of.it")
-        watch(page, account)
-        expect(page.locator("#stream-trouble")).to_contain_text("did not take the token")
-        expect(page.locator("#stream-state")).to_have_text("not connected")
-        assert "none.of.it" not in page.url
+        page.evaluate(PROGRAM, [signed, account])
+        page.wait_for_function("window.broken")
+        aside(rejected, account, "no")
+        page.wait_for_function("window.heard.length === 3")
+        assert page.evaluate("window.heard") == [4, 5, 6]
+        refuses_what_cannot_be_watched(page, account)
+
+
+def refuses_what_cannot_be_watched(page: Page, account: str) -> None:
+    watch(page, "", "")
+    expect(page.locator("#stream-trouble")).to_contain_text("Name accounts, or symbols")
+    page.click("text=Which token?")
+    page.fill("input[name=token]", "none.of.it")
+    watch(page, account)
+    expect(page.locator("#stream-trouble")).to_contain_text("did not take the token")
+    expect(page.locator("#stream-state")).to_have_text("not connected")
+    assert "none.of.it" not in page.url

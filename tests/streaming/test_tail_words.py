@@ -71,7 +71,7 @@ def test_a_gap_that_the_gateway_tells_of_is_one_and_the_stream_goes_on_behind_it
 
     told = seen.hear({"T": "gap", "account_id": "a_1", "seq": 5, "reason": "lost"})
 
-    assert told == Gap("a_1", 5, 5)
+    assert told == Gap("a_1", 5, 5, "lost")
     assert seen.hear(order(6)) is None
     assert seen.gaps == 1
 

@@ -32,8 +32,8 @@ WAITS = (0.2, 0.5, 1.0, 2.0, 5.0)
 # More than the longest frame: a fleet's lists.
 MAX_FRAME = 4 * 1024 * 1024
 
-# What no second try changes. INTERNAL is the gateway's trouble, and passes.
-_PASSING = frozenset({Code.INTERNAL, Code.TOO_MANY})
+# Errors that the socket's end follows, or nothing.
+_CLOSES_FOLLOW = frozenset({Code.AUTH_FAILED, Code.TOO_MANY})
 
 
 class Refused(Exception):
@@ -144,7 +144,7 @@ class Follower:
             case "token":
                 self._renew(socket)
             case "error":
-                self._judge(message)
+                self._judge(socket, message)
             case _:
                 pass
 
@@ -164,14 +164,24 @@ class Follower:
 
     # Trouble
 
-    def _judge(self, message: Message) -> None:
+    def _judge(self, socket: ClientConnection, message: Message) -> None:
         code = message.get("code")
-        if code == Code.AUTH_FAILED or code in _PASSING:
-            # The close that follows says the rest; a refused renewal leaves the old token.
-            if code == Code.INTERNAL:
-                raise _Lost("the gateway has trouble")
+        if code == Code.INTERNAL:
+            raise _Lost("the gateway has trouble")
+        if code in _CLOSES_FOLLOW:
+            # They say the rest; a renewal that is refused leaves the old token in force.
             return
-        raise Refused(" · ".join(str(message[key]) for key in ("msg", "detail") if key in message))
+        told = " · ".join(str(message[key]) for key in ("msg", "detail") if key in message)
+        if not self._is_no_way_back(code):
+            raise Refused(told)
+        # Missed too much, or an account that is gone: better go on from now than not at all.
+        self.view.say(f"{told}: what was missed is not shown, going on from now", "bad")
+        self.following.forget()
+        self._ask(socket)
+
+    def _is_no_way_back(self, code: Any) -> bool:
+        was_seen = self.was_in and bool(self.following.seen)
+        return was_seen and code in {Code.TOO_OLD, Code.NO_SUCH_ACCOUNT, Code.SYNTAX}
 
     def _judge_end(self, closed: ConnectionClosed) -> None:
         code = closed.rcvd.code if closed.rcvd else None

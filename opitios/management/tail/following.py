@@ -4,19 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from streaming.protocol import EVERYTHING
-
 # Messages that somebody asked to see; the others are talk about them.
 DATA = frozenset({"order", "account", "q", "t", "b"})
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Entries of an account that were not shown: from `first` to `last`."""
+    """Entries of an account that were not shown: from `first` to `last`.
+
+    `reason`: the gateway's word where it told of the gap itself; None where the numbers did.
+    """
 
     account_id: str
     first: int
     last: int
+    reason: str | None = None
 
 
 @dataclass(slots=True)
@@ -40,14 +42,15 @@ class Following:
             # Where the stream goes on after a number that was asked for, that one stays.
             self.seen.setdefault(message["account_id"], message["seq"])
         if kind == "gap" and "account_id" in message:
-            return self._lost(message["account_id"], message["seq"])
+            return self._lost(message)
         return self._count(message) if kind in {"order", "account"} else None
 
-    def _lost(self, account_id: str, seq: int) -> Gap:
-        # The gateway itself says so: it stands where an update should.
+    def _lost(self, message: Mapping[str, Any]) -> Gap:
+        # It stands where an update should; after `rewound` the numbers go on from an earlier one.
+        name, seq = message["account_id"], message["seq"]
         self.gaps += 1
-        self.seen[account_id] = seq
-        return Gap(account_id, seq, seq)
+        self.seen[name] = seq
+        return Gap(name, seq, seq, str(message.get("reason")))
 
     def _count(self, message: Mapping[str, Any]) -> Gap | None:
         self.updates += 1
@@ -59,9 +62,6 @@ class Following:
         self.gaps += 1
         return Gap(name, last + 1, seq - 1)
 
-    def forget(self, account_id: str | None = None) -> None:
-        """Begin anew with the next snapshot: what was missed is older than the stream can give."""
-        if account_id is None or account_id == EVERYTHING:
-            self.seen.clear()
-        else:
-            self.seen.pop(account_id, None)
+    def forget(self) -> None:
+        """Begin anew with the next snapshots: what was missed cannot be had from the stream."""
+        self.seen.clear()

@@ -221,7 +221,10 @@ def _text(cells: list[tuple[str, str]]) -> Text:
 def gap_line(gap: Gap) -> str:
     """Say which entries are missing."""
     which = f"#{gap.first}" if gap.first == gap.last else f"#{gap.first} to #{gap.last}"
-    return f"GAP: {gap.account_id} {which} did not come; GET journal has them"
+    why = "did not come" if gap.reason is None else lines.word(gap.reason)
+    return (
+        f"GAP: {lines.word(gap.account_id)} {which} {why}; the account's journal has what there is"
+    )
 
 
 def remark(message: Message) -> tuple[str, str] | None:

@@ -245,8 +245,15 @@ const HEARD = {
     error(message) {
         const text = [message.code, message.msg, message.detail].filter(Boolean).join(" · ");
         say("error", text, "bad", message);
-        if (message.code === 4410) { seen.clear(); socket.send(JSON.stringify(subscription())); }
-        else trouble("The stream refused that.", text);
+        // Missed too much, or an account that is gone: better go on from now than not at all.
+        if (tries && seen.size && [400, 4404, 4410].includes(message.code)) {
+            trouble("What was missed is not shown.", text);
+            seen.clear();
+            socket.send(JSON.stringify(subscription()));
+        } else if (signedIn && listeningSince === Infinity) {
+            stop("refused");
+            trouble("The stream refused that.", text);
+        }
     },
 };
 function other(message) { say(String(message.T), plain(message), "", message); }
