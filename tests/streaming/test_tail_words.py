@@ -87,7 +87,7 @@ def test_a_snapshot_does_not_hide_what_is_replayed_before_it() -> None:
 def test_a_delay_is_told_in_two_parts() -> None:
     message = order(1, at="2026-11-20T14:30:00.161331123Z", sent_at="2026-11-20T14:30:00.163020Z")
 
-    assert str(lines.delay(message, NOW)) == "38.7 ms (1.7 + 37.0)"
+    assert str(lines.delay(message, NOW)) == "38.7 ms (1.7+37.0)"
     assert str(lines.delay(order(1), NOW)) == lines.NOTHING
     assert lines.instant("yesterday") is None
 

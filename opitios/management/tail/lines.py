@@ -12,7 +12,7 @@ Message = Mapping[str, Any]
 
 NOTHING = "–"
 # Characters of each cell but the last, so that lines stand in columns: of an update, of a tick.
-_UPDATE_WIDTHS = (12, 13, 6, 14, 28, 16, 20)
+_UPDATE_WIDTHS = (12, 12, 6, 13, 22, 16, 18)
 _TICK_WIDTHS = (12, 22, 5, 30)
 
 # What of an order's states stands out; the others are on their way.
@@ -32,13 +32,16 @@ class Delay:
     gateway: float | None
     way: float | None
 
+    @property
+    def whole(self) -> str:
+        """The sum alone."""
+        told = [part for part in (self.gateway, self.way) if part is not None]
+        return f"{_plain(sum(told))} ms" if told else NOTHING
+
     def __str__(self) -> str:
-        whole = [part for part in (self.gateway, self.way) if part is not None]
-        if not whole:
-            return NOTHING
-        if len(whole) == 1:
-            return f"{_plain(whole[0])} ms"
-        return f"{_plain(sum(whole))} ms ({_plain(whole[0])} + {_plain(whole[1])})"
+        if self.gateway is None or self.way is None:
+            return self.whole
+        return f"{self.whole} ({_plain(self.gateway)}+{_plain(self.way)})"
 
 
 def delay(message: Message, received_at: datetime) -> Delay:
@@ -60,8 +63,14 @@ def instant(text: Any) -> datetime | None:
     return found if found.tzinfo else None
 
 
-def update_cells(message: Message, received_at: datetime) -> list[tuple[str, str]]:
-    """An order's or an account's message as cells, each text with its style."""
+def update_cells(
+    message: Message, received_at: datetime, *, brief: bool = False
+) -> list[tuple[str, str]]:
+    """An order's or an account's message as cells, each text with its style.
+
+    brief: the delay as one figure.
+    """
+    late = delay(message, received_at)
     order = message.get("order") or {}
     status = word(order.get("status") or message.get("reason"))
     cells = [
@@ -72,7 +81,7 @@ def update_cells(message: Message, received_at: datetime) -> list[tuple[str, str
         (asked(order), ""),
         (status, _STYLES.get(status, "cyan" if order else "")),
         (filled(order), ""),
-        (str(delay(message, received_at)), "dim"),
+        (late.whole if brief else str(late), "dim"),
     ]
     return _in_columns(cells, _UPDATE_WIDTHS)
 

@@ -23,6 +23,9 @@ REDRAW_SECONDS = 0.1
 # Rows of the live table; further symbols are counted.
 MOST_ROWS = 30
 
+# Columns from which on there is room for both parts of a delay.
+ROOMY = 140
+
 TONES = {"good": "green", "warn": "yellow", "bad": "bold red", "": "dim"}
 
 
@@ -118,7 +121,8 @@ class TerminalView:
     def show(self, message: Message, received_at: datetime) -> None:
         """Print an update; take a quote or a trade into the table."""
         if message.get("T") in {"order", "account"}:
-            line = _text(lines.update_cells(message, received_at))
+            brief = self._console.width < ROOMY
+            line = _text(lines.update_cells(message, received_at, brief=brief))
             self._console.print(line, no_wrap=True, overflow="ellipsis")
         elif message.get("T") in {"q", "t", "b"}:
             row = self._rows.setdefault(lines.word(message.get("S")), _Row())
@@ -162,8 +166,8 @@ class TerminalView:
 
     def _table(self) -> Table:
         table = Table(show_edge=False, pad_edge=False, header_style="dim")
-        for title in ("symbol", "bid", "size", "ask", "size", "last", "of", "delay", "ticks"):
-            table.add_column(title, justify="left" if title in {"symbol", "of"} else "right")
+        for title in ("symbol", "bid", "size", "ask", "size", "last", "feed", "delay", "ticks"):
+            table.add_column(title, justify="left" if title in {"symbol", "feed"} else "right")
         for symbol in sorted(self._rows)[:MOST_ROWS]:
             table.add_row(Text(symbol, style="bold"), *self._rows[symbol].cells())
         if len(self._rows) > MOST_ROWS:
@@ -178,16 +182,14 @@ class _Row:
         self.quote: Message = {}
         self.last: Any = None
         self.moved = ""
-        self.about = ""
+        self.feed = lines.NOTHING
         self.delay = lines.NOTHING
         self.ticks = 0
 
     def hear(self, message: Message, received_at: datetime) -> None:
         """Take a tick."""
         self.ticks += 1
-        self.about = " ".join(
-            lines.word(message[name]) for name in ("feed", "source") if name in message
-        )
+        self.feed = lines.word(message.get("feed"))
         self.delay = str(lines.delay(message, received_at))
         if message["T"] == "q":
             self.moved = _direction(self.quote.get("bp"), message.get("bp"))
@@ -199,7 +201,7 @@ class _Row:
         """The row behind the symbol."""
         told = [lines.number(self.quote, name) for name in ("bp", "bs", "ap", "as")]
         price = Text(told[0], style=self.moved)
-        rest = (*told[1:], lines.word(self.last), self.about, self.delay, f"{self.ticks:,}")
+        rest = (*told[1:], lines.word(self.last), self.feed, self.delay, f"{self.ticks:,}")
         return [price, *map(Text, rest)]
 
 
@@ -249,7 +251,8 @@ def remark(message: Message) -> tuple[str, str] | None:
 def _state(message: Message) -> tuple[str, str]:
     channel, state = lines.word(message.get("channel")), lines.word(message.get("state"))
     feed = f" of {lines.word(message['feed'])}" if message.get("feed") else ""
-    told = f"{channel}{feed}: {state} since {lines.word(message.get('since'))}"
+    since = lines.word(message.get("since"))[11:19]
+    told = f"{channel}{feed}: {state} since {since} UTC"
     return told, "good" if state == "live" else "warn"
 
 
