@@ -53,7 +53,7 @@ class Outbox:
         self._backlog = Backlog()
         # The client has not taken the last frame yet: what it is sent next may still change.
         self._is_blocked = False
-        self._changed = asyncio.Event()
+        self._waking: asyncio.Future[None] | None = None
         self._waiting: list[asyncio.Future[None]] = []
         self.sent = 0
         self.closing: int | None = None
@@ -74,7 +74,7 @@ class Outbox:
             return
         self._frames.append(frame)
         self._bytes += frame.size
-        self._changed.set()
+        self._wake()
 
     def put_market(self, bundle: Bundle) -> None:
         """Queue market data; for a client that does not keep up it is conflated and counted."""
@@ -85,13 +85,13 @@ class Outbox:
             self._backlog.add(bundle.entries)
         else:
             self._bundles.append(bundle)
-        self._changed.set()
+        self._wake()
 
     def count_dropped(self, channel: str, dropped: int) -> None:
         """Count messages that were left out before they came here: the client is told."""
         if self.closing is None:
             self._backlog.count(channel, dropped)
-            self._changed.set()
+            self._wake()
 
     def forget(self, items: Collection[Item]) -> None:
         """Take back what was not sent yet of items that are followed no more."""
@@ -107,7 +107,7 @@ class Outbox:
             self.closing = code
             self._bundles.clear()
             self._backlog.clear()
-            self._changed.set()
+            self._wake()
             self._tell_waiting()
             self.on_end()
 
@@ -130,9 +130,8 @@ class Outbox:
 
     async def drain(self, send: Send) -> int:
         """Send what is queued, as it comes, until the end; the code to close with."""
+        loop = asyncio.get_running_loop()
         while True:
-            await self._changed.wait()
-            self._changed.clear()
             while (text := self._next()) is not None:
                 self._is_blocked = True
                 await send(text)
@@ -142,6 +141,13 @@ class Outbox:
                     self._tell_waiting()
             if self.closing is not None:
                 return self.closing
+            self._waking = loop.create_future()
+            await self._waking
+
+    def _wake(self) -> None:
+        # What an asyncio.Event does, for one who waits: every frame of every socket comes by here.
+        if self._waking is not None and not self._waking.done():
+            self._waking.set_result(None)
 
     def _next(self) -> str | None:
         if self._frames:

@@ -211,7 +211,7 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]  # channels is not ty
             logger.debug("a socket went while it was written to", error=str(error))
 
     async def _send_text(self, text: str) -> None:
-        await self.send({"type": "websocket.send", "text": text})
+        await self.base_send({"type": "websocket.send", "text": text})
 
     def _patient(self, receive: Receive) -> Receive:
         """Wait for the client's next message, but not for ever once we have said goodbye."""
