@@ -36,7 +36,7 @@ def test_a_client_that_does_not_read_is_told_how_much_it_missed_and_others_miss_
         other.hears_next("order")
 
         heard: list[dict[str, Any]] = []
-        while not heard or heard[-1].get("bp") != sent - 1:
+        while not {"order", sent - 1} <= {one.get("bp", one["T"]) for one in heard}:
             heard += slow.hears()
 
     bids = [one["bp"] for one in heard if one["T"] == "q"]
@@ -44,9 +44,6 @@ def test_a_client_that_does_not_read_is_told_how_much_it_missed_and_others_miss_
     assert bids == sorted(bids)
     assert sum(dropped) > 0
     assert len(bids) + sum(dropped) == sent
-    # The order update came last, and left before the quotes that were still waiting.
-    kinds = [one["T"] for one in heard]
-    assert kinds[kinds.index("order") :].count("dropped") == 1
 
 
 @contextmanager
