@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from opitios.core.embedded.runfolder import env_text, write_private
 from opitios.management.tail import lines, views, wishes
+from opitios.management.tail.follower import Refused, _read
 from opitios.management.tail.following import Following, Gap
 from opitios.management.tail.source import BadSource, Source
 from opitios.management.tail.wishes import BadWish, Wishes
@@ -115,6 +117,20 @@ def test_json_is_the_message_as_it_came() -> None:
     assert json.loads(out[0]) == message
     assert out[0].isascii()
     assert "\n" not in out[0]
+
+
+@pytest.mark.parametrize("frame", ["<html>", "7", '["a"]', '[{"T":"order","seq":1}]'])
+def test_what_is_no_stream_is_refused_and_not_followed(frame: str) -> None:
+    with pytest.raises(Refused, match="does not speak"):
+        _read(frame)
+
+
+@pytest.mark.parametrize("words", [[], ["--orders", "a", "--after", "b=1"], ["--url", "http://h"]])
+def test_what_cannot_be_read_ends_with_code_2(words: list[str]) -> None:
+    with pytest.raises(CommandError) as told:
+        call_command("tail", *words)
+
+    assert told.value.returncode == 2
 
 
 def run_folder(root: Path, **values: str) -> Path:

@@ -1,6 +1,7 @@
 """Show a gateway's stream: quotes and order updates, as any client of it has them."""
 
 import os
+import signal
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from pathlib import Path
@@ -61,6 +62,8 @@ class Command(BaseCommand):
             self.stderr.write("warning: without TLS whoever is between can read the token")
         bounds = Bounds(options["count"], options["seconds"])
         view = views.choose(as_json=options["json"], title=url)
+        # Whoever stops it otherwise than by Ctrl-C gets the cursor back, too.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         raise SystemExit(follow(Follower(source, asked, view, bounds), view))
 
 

@@ -32,6 +32,9 @@ WAITS = (0.2, 0.5, 1.0, 2.0, 5.0)
 # More than the longest frame: a fleet's lists.
 MAX_FRAME = 4 * 1024 * 1024
 
+# Messages that have a number of an account.
+_NUMBERED = frozenset({"order", "account", "gap", "snapshot"})
+
 # Errors that the socket's end follows, or nothing.
 _CLOSES_FOLLOW = frozenset({Code.AUTH_FAILED, Code.TOO_MANY})
 
@@ -129,7 +132,7 @@ class Follower:
         while not self._is_enough():
             with suppress(TimeoutError):
                 left = self._deadline - clock.monotonic()
-                yield from json.loads(socket.recv(timeout=max(0.0, min(TURN_SECONDS, left))))
+                yield from _read(socket.recv(timeout=max(0.0, min(TURN_SECONDS, left))))
             self.view.turn(self.following)
 
     def _hear(self, socket: ClientConnection, message: Message) -> None:
@@ -205,3 +208,20 @@ class Follower:
 
     def _has_count(self, *, default: bool) -> bool:
         return default if self.bounds.count is None else self.following.shown >= self.bounds.count
+
+
+def _read(frame: str | bytes) -> list[Message]:
+    """Read one frame. Raises Refused where it is none of ours."""
+    try:
+        messages: list[Message] = json.loads(frame)
+        if all(_is_whole(message) for message in messages):
+            return messages
+    except (ValueError, TypeError, AttributeError, KeyError):
+        pass
+    raise Refused("what answers there does not speak as the stream of a gateway")
+
+
+def _is_whole(message: Message) -> bool:
+    return message.get("T") not in _NUMBERED or (
+        isinstance(message["account_id"], str) and isinstance(message["seq"], int)
+    )

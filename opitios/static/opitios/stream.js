@@ -198,7 +198,13 @@ async function renew() {
 
 function hear(messages) {
     const received = now();
-    for (const message of messages) (HEARD[message.T] || other)(message, received);
+    // A fleet's snapshots are one line.
+    const many = messages.length > 4 && messages.every((message) => message.T === "snapshot");
+    if (many) say("snapshot", `${count(messages.length)} accounts go on`, "", messages);
+    for (const message of messages) {
+        if (many) begin(message);
+        else (HEARD[message.T] || other)(message, received);
+    }
     arrivals.push([received, messages.length]);
     dirty = true;
 }
@@ -221,7 +227,7 @@ const HEARD = {
         drawButtons();
     },
     snapshot(message) {
-        if (!seen.has(message.account_id)) seen.set(message.account_id, message.seq);
+        begin(message);
         say("snapshot", `${message.account_id} goes on after #${message.seq}`, "", message);
     },
     order: update, account: update,
@@ -256,6 +262,7 @@ const HEARD = {
         }
     },
 };
+function begin({ account_id: account, seq }) { if (!seen.has(account)) seen.set(account, seq); }
 function other(message) { say(String(message.T), plain(message), "", message); }
 function plain(message) {
     return Object.entries(message).filter(([name]) => name !== "T")
