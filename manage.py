@@ -5,7 +5,7 @@ import os
 import sys
 
 # Which commands are processes that serve; every other command starts no pool (design.md §1).
-ROLES = {"desk": "desk"}
+ROLES = {"desk": "desk", "listen_market": "market"}
 
 # These work before there are any settings to read, and while the rest is broken.
 OPERATOR_COMMANDS = {"quickstart", "doctor", "tail"}

@@ -360,6 +360,52 @@ class Lease(models.Model):
         return f"{self.account_id} held by {self.owner}"
 
 
+class FeedLease(models.Model):
+    """Which market process owns a data socket of an account, and how that socket is.
+
+    Of one kind all accounts have one owner (marketdata/leases.py). Times are the database's; what
+    is said of the socket is its owner's word.
+    """
+
+    class Kind(models.TextChoices):
+        STOCK = "stock"
+        OPTION = "option"
+
+    class State(models.TextChoices):
+        # Not used: another account carries the symbols.
+        CLOSED = "closed"
+        CONNECTING = "connecting"
+        LISTENING = "listening"
+        LOST = "lost"
+        # Refused for being too many connections, or too soon.
+        THROTTLED = "throttled"
+        UNAUTHORIZED = "unauthorized"
+        # The account's plan does not hold the feed.
+        REFUSED = "refused"
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="feed_leases")
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    owner = models.CharField(max_length=64)
+    fence = models.BigIntegerField(default=1)
+    expires_at = models.DateTimeField()
+    state = models.CharField(max_length=16, choices=State.choices, default=State.CLOSED)
+    state_since = models.DateTimeField(db_default=Now())
+    reason = models.CharField(max_length=200, null=True)  # noqa: DJ001 - null is "no reason"
+    feed = models.CharField(max_length=16, null=True)  # noqa: DJ001 - null: it is not used
+    symbols = models.PositiveIntegerField(default=0)
+    last_message_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "kind"], name="one_owner_of_an_account_s_data_socket"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} socket of {self.account_id} held by {self.owner}"
+
+
 class DeskPresence(models.Model):
     """A desk that is alive, with or without accounts: how many there are decides a fair share."""
 

@@ -80,6 +80,8 @@ class PooledAccount:
     # For the account's own stream, which the desk opens.
     credentials: Credentials = field(repr=False)
     closing: bool = False
+    # What its key may read of the market, and how much.
+    data_plan: str = Account.DataPlan.BASIC.value
 
     @property
     def guard(self) -> Guard:
@@ -279,6 +281,7 @@ class Pool:
             endpoint=endpoint,
             credentials=credentials,
             closing=not account.enabled,
+            data_plan=account.data_plan,
             clients=clients,
         )
 

@@ -34,6 +34,11 @@ SELECT counted.states, page.account_id, page.state, a.account_type, a.environmen
     CASE WHEN a.enabled THEN s.state_since ELSE a.updated_at END AS state_since,
     s.checked_at, s.check_ms, s.budget, s.breaker, s.stream_state, s.stream_last_message_at,
     s.reconciled_at, l.owner, k.hint, k.version AS key_version, k.created_at AS key_created_at,
+    (SELECT json_object_agg(f.kind, json_build_object('state', f.state, 'reason', f.reason,
+        'since', extract(epoch FROM f.state_since)::float8, 'owner', f.owner, 'feed', f.feed,
+        'symbols', f.symbols, 'heard_at', extract(epoch FROM f.last_message_at)::float8))
+     FROM accounts_feedlease f
+     WHERE f.account_id = page.account_id AND f.expires_at > clock_timestamp()) AS data_streams,
     {HALT_COLUMNS}
 FROM (SELECT json_object_agg(state, accounts) AS states
       FROM (SELECT state, count(*) AS accounts FROM held GROUP BY state) by_state) counted
@@ -79,7 +84,9 @@ class _Process:
     @property
     def connections(self) -> int:
         """Sockets it holds open to the broker: for calls, and the accounts' streams."""
-        return int(self.snapshot.get("connections", 0) + self.snapshot.get("streams", 0))
+        own = ("connections", "streams")
+        heard = self.snapshot.get("feed", {}).get("sockets", 0)
+        return int(sum(self.snapshot.get(name, 0) for name in own) + heard)
 
 
 def merged(
@@ -207,6 +214,7 @@ def _account_json(
         },
         "market_data": _market_data_json(asked_for_data, now),
         "stream": _stream_json(row),
+        "data_streams": _data_streams_json(_parsed(row["data_streams"])),
         "orders": _orders_json(row, processes),
         "halt": halt_json(row),
         "suspended": _suspended_json(row),
@@ -279,6 +287,24 @@ def _stream_json(row: Mapping[str, Any]) -> dict[str, Any]:
         "owner": owner.partition("/")[0] if owner else None,
         "last_message_at": _text(row["stream_last_message_at"]),
         "reconciled_at": _text(row["reconciled_at"]),
+    }
+
+
+def _data_streams_json(told: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Its sockets of market data by kind, as their owner tells; None: nobody owns them."""
+    if told is None:
+        return None
+    return {
+        kind: {
+            "state": each["state"],
+            "reason": each["reason"],
+            "since": _epoch_text(each["since"]),
+            "owner": each["owner"].partition("/")[0],
+            "feed": each["feed"],
+            "symbols": each["symbols"],
+            "last_message_at": _epoch_text(each["heard_at"]),
+        }
+        for kind, each in sorted(told.items())
     }
 
 

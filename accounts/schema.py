@@ -7,7 +7,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
 from accounts import parameters
 from accounts.claims import Permission
-from accounts.models import Account, AccountState, Halt
+from accounts.models import Account, AccountState, FeedLease, Halt
 from opitios.core.openapi import (
     ANYTHING,
     COUNT,
@@ -252,15 +252,39 @@ _POOL_PROCESS: Schema = {
             "roster_version": WHOLE,
             "trouble": nullable(TEXT),
             "refusals": {"type": "object", "additionalProperties": COUNT},
+            # Of a market process.
+            "feed": record(
+                {
+                    "sockets": COUNT,
+                    "symbols": COUNT,
+                    "messages_per_second": NUMBER,
+                    "last_tick_age_ms": nullable(COUNT),
+                    "conflated": COUNT,
+                    "dropped": COUNT,
+                    "reconnects": COUNT,
+                }
+            ),
         },
         # A process without clients (stream, beat) has none to be warm; only a desk has leases.
         optional=(
             *("warm", "connections", "leases", "queue", "senders", "streams", "sockets"),
-            *("roster_version", "trouble", "refusals"),
+            *("roster_version", "trouble", "refusals", "feed"),
         ),
     ),
     **_OPEN,
 }
+
+_DATA_STREAM = record(
+    {
+        "state": word(*FeedLease.State.values),
+        "reason": nullable(TEXT),
+        "since": nullable(INSTANT),
+        "owner": TEXT,
+        "feed": nullable(TEXT),
+        "symbols": COUNT,
+        "last_message_at": nullable(INSTANT),
+    }
+)
 
 _POOL_ACCOUNT = record(
     {
@@ -312,6 +336,13 @@ _POOL_ACCOUNT = record(
                 "owner": nullable(TEXT),
                 "last_message_at": nullable(INSTANT),
                 "reconciled_at": nullable(INSTANT),
+            }
+        ),
+        "data_streams": nullable(
+            {
+                "type": "object",
+                "description": "By kind; null where no market process owns them.",
+                "additionalProperties": _DATA_STREAM,
             }
         ),
         "orders": nullable(record({"open": COUNT, "unknown": COUNT})),

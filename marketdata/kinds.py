@@ -84,7 +84,10 @@ def _option_quotes(port: DataPort, symbols: Sequence[str], feed: str) -> Answer:
     return port.option_quotes(symbols, feed)
 
 
-QUOTES = Kind("quote", StockQuote, "quotes", STOCK_FEEDS, _quotes)
-TRADES = Kind("trade", StockTrade, "trades", STOCK_FEEDS, _trades)
+QUOTES = Kind("quote", StockQuote, "quotes", STOCK_FEEDS, _quotes, "quotes")
+TRADES = Kind("trade", StockTrade, "trades", STOCK_FEEDS, _trades, "trades")
 SNAPSHOTS = Kind("snapshot", Snapshot, None, STOCK_FEEDS, _snapshots)
-OPTION_QUOTES = Kind("option quote", OptionQuote, "quotes", OPTION_FEEDS, _option_quotes)
+OPTION_QUOTES = Kind(
+    "option quote", OptionQuote, "quotes", OPTION_FEEDS, _option_quotes, "option_quotes"
+)
+ALL = (QUOTES, TRADES, SNAPSHOTS, OPTION_QUOTES)

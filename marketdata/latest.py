@@ -13,6 +13,7 @@ import msgspec
 
 from marketdata.counters import ANSWERS
 from marketdata.hours import Hours
+from marketdata.live import Live
 from marketdata.refusals import no_answer, refusal_of, unknown
 from marketdata.routing import LONGEST_SECONDS, NoDataAccount, Router
 from marketdata.shared import Shared
@@ -57,13 +58,24 @@ class Kind:
     wrapper: str | None
     feeds: Sequence[str]
     read: Callable[[DataPort, Sequence[str], str], Answer]
+    # The channel of the live feed that tells the same; None: there is none.
+    channel: str | None = None
 
 
 class Latest:
     """The last answers of one kind in one process. Safe to use from any thread."""
 
-    def __init__(self, kind: Kind, router: Router, shared: Shared, hours: Hours) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        router: Router,
+        shared: Shared,
+        hours: Hours,
+        live: Live | None = None,
+    ) -> None:
+        """`live`: where a price of the feed may be found instead; None: nowhere."""
         self.kind = kind
+        self._live = live
         self._router = router
         self._shared = shared
         self._hours = hours
@@ -85,10 +97,15 @@ class Latest:
     def one(self, symbol: str, feed: str) -> bytes:
         """Answer one symbol: Alpaca's keys, then feed, source and age (api.md §6), as JSON.
 
-        `source`: `broker` where the call was made for this question, `cache`, or `stale`; `age_ms`
-        runs from the broker's answer. The caller holds no database connection: this may wait.
+        `source`: `stream` where the live feed told it, `broker` where the call was made for this
+        question, `cache`, or `stale`; `age_ms` runs from the broker's word. The caller holds no
+        database connection: this may wait.
         Raises Problem: 404 unknown-symbol, 503 broker-unavailable, the broker's own refusal.
         """
+        streamed = self._streamed(symbol, feed)
+        if streamed is not None:
+            ANSWERS.add((self.kind.name, "stream"))
+            return _shown(symbol, feed, streamed, "stream")
         asked_at = clock.monotonic()
         key = self._key(symbol, feed)
         self._note([key], feed)
@@ -102,6 +119,9 @@ class Latest:
 
     def known(self, symbol: str, feed: str, *, within_seconds: float) -> bytes | None:
         """The answer as it was last read here, if that is not longer ago; nothing is asked."""
+        streamed = self._streamed(symbol, feed)
+        if streamed is not None and streamed.age_ms <= within_seconds * 1000:
+            return _shown(symbol, feed, streamed, "stream")
         last = self._last.find(self._key(symbol, feed))
         if last is None or last.age_ms > within_seconds * 1000:
             return None
@@ -113,15 +133,19 @@ class Latest:
         Raises Problem where there is nothing of any of them.
         """
         asked_at = clock.monotonic()
-        self._note([self._key(symbol, feed) for symbol in symbols], feed)
+        told = ((symbol, self._streamed(symbol, feed)) for symbol in symbols)
+        streamed = {symbol: kept for symbol, kept in told if kept is not None}
+        found = {symbol: _shown(symbol, feed, kept, "stream") for symbol, kept in streamed.items()}
+        others = [symbol for symbol in symbols if symbol not in streamed]
+        self._note([self._key(symbol, feed) for symbol in others], feed)
         failed: Exception | None = None
         kept: Mapping[str, Kept[bytes]] = {}
         try:
-            kept = self._load(symbols, feed)
+            kept = self._load(others, feed)
         except (BrokerError, NoDataAccount, TimeoutError) as error:
             failed = error
-        found, problems = {}, {}
-        for symbol in symbols:
+        problems = {}
+        for symbol in others:
             try:
                 found[symbol] = self._one_of_many(symbol, feed, kept, asked_at, failed)
             except Problem as problem:
@@ -144,11 +168,27 @@ class Latest:
         return self._stale(symbol, feed, failed or TimeoutError())
 
     def _stale(self, symbol: str, feed: str, error: Exception) -> bytes:
-        stale = self._last.find(self._key(symbol, feed))
+        stale = self._last_known(symbol, feed)
         if stale is None or isinstance(error, Refused):
             raise refusal_of(error, symbol, self.kind.name) from error
         ANSWERS.add((self.kind.name, "stale"))
         return _shown(symbol, feed, stale, "stale")
+
+    def _streamed(self, symbol: str, feed: str) -> Kept[bytes] | None:
+        """The present price as the live feed told it; None where it cannot be known."""
+        if self._live is None or self.kind.channel is None:
+            return None
+        return self._live.find(self.kind.channel, symbol, feed)
+
+    def _last_known(self, symbol: str, feed: str) -> Kept[bytes] | None:
+        """The newest word of a symbol that is not too old to be shown."""
+        read = self._last.find(self._key(symbol, feed))
+        if self._live is None or self.kind.channel is None:
+            return read
+        heard = self._live.last(self.kind.channel, symbol, feed)
+        if heard is None or heard.age_ms > STALE_SECONDS * 1000:
+            return read
+        return heard if read is None or heard.at > read.at else read
 
     def _load(self, symbols: Sequence[str], feed: str) -> dict[str, Kept[bytes]]:
         return self._fresh.get_many(

@@ -2,7 +2,7 @@
 
 import itertools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -111,12 +111,9 @@ class Router:
     def in_turn(self) -> list[PooledAccount]:
         """List whom to ask, in this order: data accounts in turn, then master, then backup.
 
-        Those that lately refused come last, and before them those with the fewest calls left. The
-        sandbox invents prices: it is never asked where an account of the real broker could be.
+        Those that lately refused come last, and before them those with the fewest calls left.
         """
-        able = list(self._accounts())
-        real = [one for one in able if one.environment != Account.Environment.SANDBOX]
-        ordered = _rotated(real or able, next(self._turn))
+        ordered = _rotated(real_ones(self._accounts()), next(self._turn))
         now = clock.monotonic()
         return sorted(
             ordered,
@@ -174,6 +171,12 @@ class Router:
             outcome=error.outcome,
             http_status=error.http_status,
         )
+
+
+def real_ones(accounts: Iterable[PooledAccount]) -> list[PooledAccount]:
+    """Leave the sandbox out where an account of the real broker is: it invents its prices."""
+    able = list(accounts)
+    return [one for one in able if one.environment != Account.Environment.SANDBOX] or able
 
 
 def _rotated(accounts: Sequence[PooledAccount], turn: int) -> list[PooledAccount]:

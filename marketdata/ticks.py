@@ -10,6 +10,14 @@ from typing import Any, NamedTuple
 STOCK_CHANNELS = {"t": "trades", "q": "quotes", "b": "bars"}
 OPTION_CHANNELS = {"t": "option_trades", "q": "option_quotes"}
 CHANNELS = (*STOCK_CHANNELS.values(), *OPTION_CHANNELS.values())
+# By our channels: what Alpaca calls them on the socket.
+STOCK_WORDS = {channel: channel for channel in STOCK_CHANNELS.values()}
+OPTION_WORDS = {channel: channel.removeprefix("option_") for channel in OPTION_CHANNELS.values()}
+# Where a message says how something is now, the next one takes its place.
+REPLACED = frozenset({"quotes", "option_quotes"})
+
+# A channel of ours and a symbol.
+Item = tuple[str, str]
 
 
 class Tick(NamedTuple):
@@ -26,12 +34,22 @@ class Tick(NamedTuple):
     body: dict[str, Any]
 
 
-def packed(ticks: Iterable[Tick]) -> dict[str, Any]:
-    """Write ticks as one message of Topic.TICKS, in their order."""
+def packed(ticks: Iterable[Tick], *, gone: Iterable[Item] = ()) -> dict[str, Any]:
+    """Write ticks as one message of Topic.TICKS, in their order.
+
+    gone: what is not listened to any more: ticks of it, these too, may be followed by others that
+    nobody hears.
+    """
     # orjson writes no tuples that have names.
-    return {"ticks": [[*each] for each in ticks]}
+    message = {"ticks": [[*each] for each in ticks], "gone": [[*each] for each in gone]}
+    return {key: told for key, told in message.items() if told or key == "ticks"}
 
 
 def unpacked(message: Mapping[str, Any]) -> list[Tick]:
     """Read what `packed` wrote, after its way as JSON."""
     return [Tick(*each) for each in message["ticks"]]
+
+
+def gone(message: Mapping[str, Any]) -> list[Item]:
+    """Read what is not listened to any more."""
+    return [(channel, symbol) for channel, symbol in message.get("gone", ())]

@@ -120,6 +120,14 @@ class Timers(BaseModel):
     # How often the issuer's key set is read, and how soon again for a key it did not have.
     jwks_refresh: float = 300.0
     jwks_cooldown: float = 30.0
+    # How often the market process looks what is wanted, where a hint was lost.
+    feed_poll: float = 1.0
+    # A data socket that says nothing for so long is asked about: is the market quiet, or it mute?
+    feed_silence: float = 10.0
+    # One that does not listen for so long: its symbols go to another account.
+    feed_failover: float = 2.0
+    # alpaca-wire.md §3c: after "connection limit exceeded" nothing is tried for so long.
+    feed_reaped: float = 90.0
 
 
 class InboundLimits(BaseModel):
@@ -227,6 +235,10 @@ class Config(BaseSettings):
     # asked more.
     desk_calls_per_minute: int = Field(default=140, ge=1)
     read_calls_per_minute: int = Field(default=60, ge=1)
+    # What the live feed listens to. Unset: `sip` and `opra` where an account's data plan is plus,
+    # else `iex` and `indicative`.
+    stock_feed: Literal["iex", "sip", "delayed_sip"] | None = None
+    option_feed: Literal["indicative", "opra"] | None = None
     # Threads that send orders; unset: clamp(accounts / 5, 20, 200).
     desk_senders: int | None = None
     # Entries of one account that a client's stream replays at most; who missed more reads by REST.

@@ -62,11 +62,9 @@ class Heard:
         """Wait for such a message; the first of those since `messages` was last cleared."""
         wanted = (kind, symbol)
 
-        def found() -> Message | None:
+        def found() -> Message:
             told = ((each.get("T"), each.get("S")) for each in self.messages)
-            return next(
-                (self.messages[at] for at, is_it in enumerate(told) if is_it == wanted), None
-            )
+            return next((self.messages[at] for at, is_it in enumerate(told) if is_it == wanted), {})
 
         return until(found)
 

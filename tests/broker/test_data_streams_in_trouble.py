@@ -28,7 +28,7 @@ async def say(socket: ServerConnection, **message: Any) -> None:
 
 
 async def hear(server: StreamServer, socket: ServerConnection) -> dict[str, Any]:
-    told: dict[str, Any] = msgspec.msgpack.decode(await socket.recv())
+    told: dict[str, Any] = msgspec.msgpack.decode(await socket.recv(decode=False))
     server.heard.append(told)
     return told
 

@@ -4,7 +4,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketdata.ticks import CHANNELS, Tick, packed, unpacked
+from marketdata.ticks import CHANNELS, Tick, gone, packed, unpacked
 
 TICKS = st.builds(
     Tick,
@@ -22,3 +22,11 @@ TICKS = st.builds(
 @given(st.lists(TICKS))
 def test_ticks_arrive_as_they_left_and_in_their_order(ticks: list[Tick]) -> None:
     assert unpacked(orjson.loads(orjson.dumps(packed(ticks)))) == ticks
+
+
+def test_what_is_gone_travels_along() -> None:
+    told = orjson.loads(orjson.dumps(packed([], gone=[("quotes", "AAPL")])))
+
+    assert gone(told) == [("quotes", "AAPL")]
+    assert unpacked(told) == []
+    assert gone(packed([])) == []

@@ -23,10 +23,15 @@ NOWHERE = "http://127.0.0.1:9"
 TRADER = ("account_read", "trade")
 
 
-def open_accounts(count: int, *, url: str = NOWHERE, account_type: str = "trading") -> list[str]:
-    """Import so many sandbox accounts under ids nobody has, leaving all others alone."""
+def open_accounts(
+    count: int, *, url: str = NOWHERE, account_type: str = "trading", secret: str | None = None
+) -> list[str]:
+    """Import so many sandbox accounts under ids nobody has, leaving all others alone.
+
+    secret: where it is not their own, and the sandbox refuses them.
+    """
     ids = [f"t-{uuid4().hex[:12]}" for _ in range(count)]
-    added = tuple(_described(each, url, account_type) for each in ids)
+    added = tuple(_described(each, url, account_type, secret) for each in ids)
     asked = importing.Import(journal.system("test"), "accounts of a test")
     with transaction.atomic():
         importing.apply(Diff(added, (), (), ()), asked, lambda _done: None)
@@ -38,7 +43,9 @@ def open_account(*, url: str = NOWHERE) -> str:
     return open_accounts(1, url=url)[0]
 
 
-def _described(account_id: str, url: str, account_type: str) -> RosterAccount:
+def _described(
+    account_id: str, url: str, account_type: str, secret: str | None = None
+) -> RosterAccount:
     return RosterAccount(
         account_id=account_id,
         account_type=account_type,
@@ -47,7 +54,7 @@ def _described(account_id: str, url: str, account_type: str) -> RosterAccount:
         priority="normal",
         max_connections=5,
         api_key=SandboxProcess.key(account_id),
-        secret_key=SandboxProcess.secret(account_id),
+        secret_key=secret or SandboxProcess.secret(account_id),
         path="accounts[0]",
         lines=Lines(1, 1, 1, 1),
     )
