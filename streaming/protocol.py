@@ -32,6 +32,13 @@ MARKET_CHANNELS: Mapping[str, symbols.Check] = {
     **dict.fromkeys(STOCK_CHANNELS.values(), symbols.stock_symbol),
     **dict.fromkeys(OPTION_CHANNELS.values(), symbols.option_symbol),
 }
+# What else Alpaca's data sockets carry (alpaca-wire.md §3b), or do not for options (§3c).
+NOT_CARRIED = frozenset(
+    {
+        *("updatedBars", "dailyBars", "statuses", "lulds", "imbalances", "corrections"),
+        *("cancelErrors", "option_bars"),
+    }
+)
 # Alpaca's `T` of each.
 _TYPES = {
     channel: word
@@ -185,6 +192,7 @@ def _auth(body: Mapping[str, Any]) -> Auth:
 
 
 def _subscribe(body: dict[str, Any]) -> Subscribe:
+    _refuse_not_carried(body)
     _only(body, ("orders", "after", *MARKET_CHANNELS))
     after = _after(body.pop("after", {}))
     return Subscribe(*_channels(body), after)
@@ -207,6 +215,7 @@ def _is_journal_number(value: Any) -> bool:
 
 
 def _unsubscribe(body: Mapping[str, Any]) -> Unsubscribe:
+    _refuse_not_carried(body)
     _only(body, ("orders", *MARKET_CHANNELS))
     return Unsubscribe(*_channels(body))
 
@@ -239,6 +248,11 @@ def _item(channel: str, symbol: str) -> Item:
         return channel, MARKET_CHANNELS[channel](symbol)
     except Problem as problem:
         raise Refusal(Code.SYNTAX, f"{channel}: {problem.errors[0].message}") from problem
+
+
+def _refuse_not_carried(body: Mapping[str, Any]) -> None:
+    if not body.keys().isdisjoint(NOT_CARRIED):
+        raise Refusal(Code.NOT_AVAILABLE, f"market data is {', '.join(MARKET_CHANNELS)}")
 
 
 def _items(value: Any) -> tuple[str, ...]:
