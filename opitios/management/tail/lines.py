@@ -112,7 +112,7 @@ def tick_cells(message: Message, received_at: datetime) -> list[tuple[str, str]]
     told = {
         "q": f"{_at(message, 'bp', 'bs')}  {_at(message, 'ap', 'as')}",
         "t": _at(message, "p", "s"),
-        "b": " ".join(f"{name} {number(message, name)}" for name in "ohlcv"),
+        "b": " ".join(f"{name} {price(message, name)}" for name in "ohlc"),
     }
     cells = [
         (f"{received_at.astimezone():%H:%M:%S.%f}"[:-3], "dim"),
@@ -129,8 +129,16 @@ def _in_columns(cells: list[tuple[str, str]], widths: tuple[int, ...]) -> list[t
     return [(text.ljust(width), style) for (text, style), width in padded]
 
 
-def _at(message: Message, price: str, size: str) -> str:
-    return f"{number(message, price)} × {number(message, size)}"  # noqa: RUF001 - times
+def _at(message: Message, name: str, size: str) -> str:
+    return f"{price(message, name)} × {number(message, size)}"  # noqa: RUF001 - times
+
+
+def price(message: Message, name: str) -> str:
+    """A price with two digits behind the point, or more where it has them."""
+    value = message.get(name)
+    if not isinstance(value, int | float):
+        return word(value)
+    return max(f"{value:.2f}", f"{value}", key=lambda text: len(text.partition(".")[2]))
 
 
 def number(message: Message, name: str) -> str:

@@ -180,7 +180,7 @@ class _Row:
 
     def __init__(self) -> None:
         self.quote: Message = {}
-        self.last: Any = None
+        self.last = lines.NOTHING
         self.moved = ""
         self.feed = lines.NOTHING
         self.delay = lines.NOTHING
@@ -195,13 +195,14 @@ class _Row:
             self.moved = _direction(self.quote.get("bp"), message.get("bp"))
             self.quote = message
         else:
-            self.last = message.get("p") if message["T"] == "t" else message.get("c")
+            self.last = lines.price(message, "p" if message["T"] == "t" else "c")
 
     def cells(self) -> list[Text]:
         """The row behind the symbol."""
-        told = [lines.number(self.quote, name) for name in ("bp", "bs", "ap", "as")]
-        price = Text(told[0], style=self.moved)
-        rest = (*told[1:], lines.word(self.last), self.feed, self.delay, f"{self.ticks:,}")
+        bid, ask = lines.price(self.quote, "bp"), lines.price(self.quote, "ap")
+        sizes = lines.number(self.quote, "bs"), lines.number(self.quote, "as")
+        price = Text(bid, style=self.moved)
+        rest = (sizes[0], ask, sizes[1], self.last, self.feed, self.delay, f"{self.ticks:,}")
         return [price, *map(Text, rest)]
 
 
