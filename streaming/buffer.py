@@ -2,12 +2,15 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from streaming import protocol
 from streaming.backlog import Backlog, Entry
-from streaming.protocol import Close, Frame, Item
+from streaming.frames import Close, Frame
+from streaming.lines import Line
+from streaming.protocol import Item
 
 # reliability.md G19: whichever comes first.
 MAX_FRAMES = 256
@@ -21,15 +24,13 @@ CHUNK = 64
 ROOM_FRAMES = 16
 ROOM_BYTES = 100_000
 
-Send = Callable[[str], Awaitable[None]]
-
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """Market data that came together: one frame, the same for everybody who follows the same."""
 
     entries: Sequence[Entry]
-    text: str
+    frame: Frame
 
     @classmethod
     def of(cls, entries: Sequence[Entry]) -> "Bundle":
@@ -51,9 +52,10 @@ class Outbox:
         self._bytes = 0
         self._bundles: deque[Bundle] = deque()
         self._backlog = Backlog()
-        # The client has not taken the last frame yet: what it is sent next may still change.
-        self._is_blocked = False
-        self._waking: asyncio.Future[None] | None = None
+        self._line: Line | None = None
+        # Puts of one turn of the loop leave together.
+        self._is_due = False
+        self._ended: asyncio.Future[int] | None = None
         self._waiting: list[asyncio.Future[None]] = []
         self.sent = 0
         self.closing: int | None = None
@@ -128,34 +130,51 @@ class Outbox:
             if not each.done():
                 each.set_result(None)
 
-    async def drain(self, send: Send) -> int:
+    async def drain(self, line: Line) -> int:
         """Send what is queued, as it comes, until the end; the code to close with."""
-        loop = asyncio.get_running_loop()
-        while True:
-            while (text := self._next()) is not None:
-                self._is_blocked = True
-                await send(text)
-                self._is_blocked = False
-                self.sent += 1
-                if self._waiting and self._has_room:
-                    self._tell_waiting()
-            if self.closing is not None:
-                return self.closing
-            self._waking = loop.create_future()
-            await self._waking
+        self._ended = asyncio.get_running_loop().create_future()
+        self._line, line.on_free = line, partial(self._send, line)
+        self._wake()
+        try:
+            return await self._ended
+        finally:
+            self._line = None
+            line.let_go()
+
+    @property
+    def _is_blocked(self) -> bool:
+        """The client has not taken what it was sent yet: what it is sent next may still change."""
+        return self._line is not None and not self._line.is_free
 
     def _wake(self) -> None:
-        # What an asyncio.Event does, for one who waits: every frame of every socket comes by here.
-        if self._waking is not None and not self._waking.done():
-            self._waking.set_result(None)
+        if self._line is not None and not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._send, self._line)
 
-    def _next(self) -> str | None:
+    def _send(self, line: Line) -> None:
+        self._is_due = False
+        if line is not self._line:
+            return
+        while line.is_free and (frame := self._next()) is not None:
+            line.write(frame)
+            self.sent += 1
+        line.flush()
+        if self._waiting and self._has_room:
+            self._tell_waiting()
+        self._end_if_empty()
+
+    def _end_if_empty(self) -> None:
+        over = self.closing is not None and not self._frames and not self._is_blocked
+        if over and self._ended is not None and not self._ended.done():
+            self._ended.set_result(self.closing or 0)
+
+    def _next(self) -> Frame | None:
         if self._frames:
             frame = self._frames.popleft()
             self._bytes -= frame.size
-            return frame.text
+            return frame
         if self._bundles:
-            return self._bundles.popleft().text
+            return self._bundles.popleft().frame
         waiting = self._backlog.take(CHUNK)
         return protocol.joined(waiting) if waiting else None
 

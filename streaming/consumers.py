@@ -17,10 +17,12 @@ from opitios.core.config import get_config
 from opitios.core.errors import Reason
 from streaming import auth, protocol
 from streaming.buffer import Outbox
+from streaming.frames import Close
 from streaming.hub import get_hub
+from streaming.lines import EXTENSION, AsgiLine, Line
 from streaming.market import get_market
 from streaming.pace import Pace
-from streaming.protocol import Auth, Close, Code, Refusal
+from streaming.protocol import Auth, Code, Refusal
 from streaming.session import Session
 
 logger = structlog.get_logger("app")
@@ -203,12 +205,16 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]  # channels is not ty
 
     async def _write(self) -> None:
         try:
-            code = await self.outbox.drain(self._send_text)
+            code = await self.outbox.drain(self._line())
             await self.send({"type": "websocket.close", "code": code})
         except (OSError, RuntimeError) as error:
             # The client is gone, or the server has closed first (a frame too long, a ping that was
             # not answered): its disconnect event ends this socket.
             logger.debug("a socket went while it was written to", error=str(error))
+
+    def _line(self) -> Line:
+        lent: Line | None = self.scope.get("extensions", {}).get(EXTENSION)
+        return AsgiLine(self._send_text) if lent is None else lent
 
     async def _send_text(self, text: str) -> None:
         await self.base_send({"type": "websocket.send", "text": text})

@@ -25,9 +25,10 @@ from opitios.core.config import Timers, get_config
 from streaming import protocol, replay
 from streaming.buffer import Outbox
 from streaming.feeds import Feed
+from streaming.frames import Close
 from streaming.loops import for_ever, yield_turn
 from streaming.market import get_market
-from streaming.protocol import Close, Gap, Message
+from streaming.protocol import Gap, Message
 from streaming.resume import PAGE, Resumption
 
 logger = structlog.get_logger("app")

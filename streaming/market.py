@@ -19,6 +19,7 @@ from streaming.audiences import Audience, Audiences
 from streaming.backlog import STATES, Entry
 from streaming.buffer import Bundle, Outbox
 from streaming.feedstates import LIVE, FeedState, FeedStates
+from streaming.frames import Frame
 from streaming.inbox import Inbox
 from streaming.loops import for_ever, yield_turn
 from streaming.protocol import Item, Message
@@ -217,7 +218,7 @@ class MarketHub:
         return self._states.of(channel, now=now, heard_since=heard_since)
 
 
-def _status(channel: str, state: FeedState) -> protocol.Frame:
+def _status(channel: str, state: FeedState) -> Frame:
     since = clock.rfc3339(datetime.fromtimestamp(state.since, tz=UTC))
     return protocol.status(channel, state.feed, state.state, since)
 

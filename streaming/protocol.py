@@ -7,12 +7,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 from marketdata import symbols
 from marketdata.ticks import OPTION_CHANNELS, STOCK_CHANNELS, Tick
 from opitios.core import jsontext
 from opitios.core.errors import Problem
+from streaming.frames import Frame
 
 Message = Mapping[str, Any]
 # Market data that may be followed: a channel, and a symbol of it.
@@ -49,16 +50,6 @@ _TYPES = {
 # A frame of many messages ends with the one that makes it so long, in bytes: clients often take no
 # more than 1 MiB, and a page of replay must fit well into what may wait for a socket.
 LONG_FRAME = 32_768
-
-
-class Close(IntEnum):
-    """Why we end a socket."""
-
-    INTERNAL = 1011
-    TOO_SLOW = 4008
-    TOKEN = 4401
-    NO_AUTH = 4408
-    TOO_MANY = 4429
 
 
 class Code(IntEnum):
@@ -281,13 +272,6 @@ _ACTIONS: Mapping[str, Callable[[dict[str, Any]], Auth | Command]] = {
 }
 
 
-class Frame(NamedTuple):
-    """One text frame, encoded once for all its receivers; `size` in bytes."""
-
-    text: str
-    size: int
-
-
 def frame(messages: Iterable[Message]) -> Frame:
     """Encode messages as one frame."""
     raw = jsontext.dumps(list(messages))
@@ -384,9 +368,10 @@ def dropped(channel: str, count: int) -> str:
     return jsontext.dumps({"T": "dropped", "channel": channel, "count": count}).decode()
 
 
-def joined(messages: Iterable[str]) -> str:
+def joined(messages: Iterable[str]) -> Frame:
     """Put encoded messages into one frame."""
-    return f"[{','.join(messages)}]"
+    text = f"[{','.join(messages)}]"
+    return Frame(text, len(text.encode()))
 
 
 def status(channel: str, feed: str | None, state: str, since: str) -> Frame:

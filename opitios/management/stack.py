@@ -205,9 +205,10 @@ class Stack:
 
     def gateway(self) -> list[Program]:
         """The gateway's processes, in the order they start; they stop in the opposite one."""
+        stream = stream_command(self.addresses.ws)
         return [
             *(self._desk(f"desk-{number}") for number in range(1, self.asked.desks + 1)),
-            self._process("stream-1", self._stream(), self._stream_environment(), seconds=28),
+            self._process("stream-1", stream, self.environment("stream", "stream-1"), seconds=28),
             self._process("web-1", self._web(), self._web_environment(), seconds=15),
         ]
 
@@ -265,18 +266,6 @@ class Stack:
         }
         return self.environment("web", "web-1", **more)
 
-    def _stream(self) -> tuple[str, ...]:
-        # libraries.md: these limits keep memory flat under a flood and a slow reader.
-        limits = ("--ws", "websockets-sansio", "--ws-max-size", "65536", "--ws-max-queue", "8")
-        plain = ("--ws-per-message-deflate", "false", "--timeout-graceful-shutdown", "25")
-        # Whose X-Forwarded-For is believed is our setting (TRUSTED_PROXIES), not uvicorn's.
-        quiet = ("--no-access-log", "--no-server-header", "--no-proxy-headers")
-        listen = _listen(self.addresses.ws)
-        return ("-m", "uvicorn", "opitios.asgi:application", *listen, *limits, *plain, *quiet)
-
-    def _stream_environment(self) -> dict[str, str]:
-        return self.environment("stream", "stream-1")
-
     def _process(
         self, name: str, argv: tuple[str, ...], environment: dict[str, str], *, seconds: float
     ) -> Program:
@@ -314,6 +303,19 @@ def web_command(port: int, *, workers: int, threads: int) -> tuple[str, ...]:
     stop = ("--workers-kill-timeout", "10")
     words = (*spoken, *_listen(port), *head, *run, *respawn, *stop)
     return ("-m", "granian", *words, "opitios.wsgi:application")
+
+
+def stream_command(port: int) -> tuple[str, ...]:
+    """The arguments of Python that serve clients' sockets, and how much one of them may take."""
+    bounded = ("--http", "streaming.server:HandshakeProtocol", "--ws-max-size", "65536")
+    spoken = ("--ws", "streaming.server:StreamProtocol", "--ws-per-message-deflate", "false")
+    # reliability.md §2.2: who does not answer for so long, in seconds, is gone.
+    alive = ("--ws-ping-interval", "20", "--ws-ping-timeout", "30")
+    # Whose X-Forwarded-For is believed is our setting (TRUSTED_PROXIES), not uvicorn's.
+    quiet = ("--no-access-log", "--no-server-header", "--no-proxy-headers")
+    stop = ("--timeout-graceful-shutdown", "25")
+    words = (*_listen(port), *bounded, *spoken, *alive, *quiet, *stop)
+    return ("-m", "uvicorn", *words, "opitios.asgi:application")
 
 
 def account_ids(count: int) -> list[str]:

@@ -19,6 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from opitios.core import clock
 from opitios.core.embedded import ports
+from opitios.management.stack import stream_command
 from tests.support.until import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,19 +27,12 @@ ROOT = Path(__file__).resolve().parents[2]
 # A loaded machine may take its time; the promises themselves are asserted separately. Seconds.
 PATIENCE = 20.0
 
-# The limits of opitios/management/stack.py.
-COMMAND = (
-    *("-m", "uvicorn", "opitios.asgi:application", "--host", "127.0.0.1"),
-    *("--ws", "websockets-sansio", "--ws-max-size", "65536", "--ws-max-queue", "8"),
-    *("--ws-per-message-deflate", "false", "--timeout-graceful-shutdown", "25"),
-    *("--no-access-log", "--no-server-header", "--no-proxy-headers"),
-)
-
 
 class StreamProcess:
-    """uvicorn with opitios.asgi on a free port; `settings` come over the session's."""
+    """uvicorn with opitios.asgi on a free port; `arguments` and `settings` go over the usual."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
+        self._arguments = arguments
         self._log = folder / "stream.log"
         self._settings = settings
         self.port = 0
@@ -62,7 +56,7 @@ class StreamProcess:
         environment = os.environ | {"OPITIOS_ROLE": "stream"} | self._settings
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the command is ours
-                [sys.executable, *COMMAND, "--port", str(self.port)],
+                [sys.executable, *stream_command(self.port), *self._arguments],
                 cwd=ROOT,
                 env=environment,
                 stdout=log,
@@ -88,6 +82,12 @@ class StreamProcess:
         assert self._process
         self._process.kill()
         self._process.wait()
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        assert self._process
+        return self._process.pid
 
     def log(self) -> list[dict[str, Any]]:
         """What it has logged, each line as JSON."""

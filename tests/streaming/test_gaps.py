@@ -16,6 +16,7 @@ from opitios.core.config import get_config
 from streaming import replay
 from streaming.buffer import Outbox
 from streaming.hub import Hub
+from streaming.lines import AsgiLine
 from tests.streaming import orders
 from tests.streaming.conftest import Token
 from tests.streaming.stream_process import Client
@@ -98,7 +99,7 @@ class Reader:
     def __init__(self) -> None:
         self.outbox = Outbox()
         self._heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self._writing = asyncio.create_task(self.outbox.drain(self._send))
+        self._writing = asyncio.create_task(self.outbox.drain(AsgiLine(self._send)))
 
     async def _send(self, text: str) -> None:
         for message in json.loads(text):

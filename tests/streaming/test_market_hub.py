@@ -16,6 +16,7 @@ from streaming.backlog import MAX_EVENTS
 from streaming.buffer import Outbox
 from streaming.feedstates import CATCH_UP_SECONDS
 from streaming.inbox import Inbox, conflated
+from streaming.lines import AsgiLine
 from streaming.market import MarketHub
 from tests.streaming.market import now, tick
 
@@ -66,10 +67,11 @@ async def sent(socket: Outbox) -> list[list[dict[str, Any]]]:
     async def send(text: str) -> None:
         frames.append(json.loads(text))
 
-    writing = asyncio.create_task(socket.drain(send))
-    for _ in range(5):
+    writing = asyncio.create_task(socket.drain(AsgiLine(send)))
+    for _ in range(20):
         await asyncio.sleep(0)
     writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
     return frames
 
 

@@ -17,7 +17,8 @@ from opitios.management.tail.following import Following
 from opitios.management.tail.source import Source
 from opitios.management.tail.views import View
 from opitios.management.tail.wishes import Wishes
-from streaming.protocol import Close, Code
+from streaming.frames import Close
+from streaming.protocol import Code
 
 Message = Mapping[str, Any]
 
