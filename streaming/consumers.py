@@ -143,6 +143,8 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]  # channels is not ty
         # A stranger has one try; a failed renewal leaves the token in force that was there.
         if refusal.code is Code.AUTH_FAILED and self.session.principal is None:
             self.outbox.end(Close.TOKEN)
+        elif refusal.code is Code.TOO_MANY_SOCKETS:
+            self.outbox.end(Close.TOO_MANY)
 
     def _tell_of(self, reason: Reason, account_id: str | None = None) -> None:
         principal = self.session.principal

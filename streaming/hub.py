@@ -30,6 +30,7 @@ from streaming.loops import for_ever, yield_turn
 from streaming.market import get_market
 from streaming.protocol import Gap, Message
 from streaming.resume import PAGE, Resumption
+from streaming.seats import get_seats
 
 logger = structlog.get_logger("app")
 
@@ -406,7 +407,7 @@ class Hub:
 
     async def _report_on(self) -> None:
         counted = {"sockets": len(self._sockets), "accounts": len(self._feeds)}
-        snapshot = counted | get_market().part() | get_refusals().part()
+        snapshot = counted | get_market().part() | get_seats().part() | get_refusals().part()
         try:
             await _read(presence.write_row, self._started_at, snapshot)
         except DatabaseError as error:

@@ -61,6 +61,7 @@ class Code(IntEnum):
     ALREADY_AUTHENTICATED = 403
     AUTH_TIMEOUT = 404
     LIMIT = 405
+    TOO_MANY_SOCKETS = 406
     NOT_AVAILABLE = 410
     INTERNAL = 500
     FORBIDDEN = 4403
@@ -91,6 +92,7 @@ WORDS: Mapping[Code, str] = {
     Code.ALREADY_AUTHENTICATED: "already authenticated",
     Code.AUTH_TIMEOUT: "auth timeout",
     Code.LIMIT: "symbol limit exceeded",
+    Code.TOO_MANY_SOCKETS: "connection limit exceeded",
     Code.NOT_AVAILABLE: "invalid subscribe action for this feed",
     Code.INTERNAL: "internal error",
     Code.FORBIDDEN: "permission missing",

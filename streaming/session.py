@@ -22,6 +22,7 @@ from streaming.protocol import (
     Subscribe,
     Unsubscribe,
 )
+from streaming.seats import get_seats
 
 
 class Session:
@@ -32,6 +33,7 @@ class Session:
         self._hub, self._market, self._socket, self._address = hub, market, socket, address
         # As its token says; and without what may not be reached from where it is.
         self._signed: Principal | None = None
+        self._seats = get_seats()
         self.principal: Principal | None = None
         self.accounts: set[str] = set()
         self.items: frozenset[Item] = frozenset()
@@ -54,6 +56,8 @@ class Session:
         principal = auth.admitted(signed, self._address)
         if self.principal is not None and principal.sub != self.principal.sub:
             raise Refusal(Code.ALREADY_AUTHENTICATED, "another subject needs another socket")
+        if self.principal is None and not self._seats.sign_in(principal.sub):
+            raise Refusal(Code.TOO_MANY_SOCKETS, "close one of yours, or use another process")
         self._signed, self.principal = signed, principal
         self._hub.enter(self._socket, self)
         self._socket.put(protocol.success("authenticated"))
@@ -98,6 +102,8 @@ class Session:
 
     def leave(self) -> None:
         """Forget this socket everywhere."""
+        if self.principal is not None:
+            self._seats.sign_out(self.principal.sub)
         self._hub.leave(self._socket, self.accounts)
         self._market.leave(self._socket)
 

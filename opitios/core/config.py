@@ -243,6 +243,9 @@ class Config(BaseSettings):
     desk_senders: int | None = None
     # Entries of one account that a client's stream replays at most; who missed more reads by REST.
     stream_replay: int = Field(default=10_000, ge=0)
+    # Sockets of a stream process, and of one subject at it: what bounds its memory and descriptors.
+    stream_sockets: PositiveInt = 4000
+    stream_sockets_per_subject: PositiveInt = 1000
 
     limits: InboundLimits = InboundLimits()
     timers: Timers = Timers()

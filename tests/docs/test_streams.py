@@ -13,9 +13,10 @@ import pytest
 
 from marketdata.ticks import Tick
 from opitios.core.config import Config, Timers
-from streaming import buffer, pace, protocol
+from streaming import buffer, pace, protocol, server
 from streaming.backlog import MAX_EVENTS
-from streaming.protocol import WORDS, Close, Code, Refusal
+from streaming.frames import Close, Frame
+from streaming.protocol import WORDS, Code, Refusal
 from tests.docs.pages import ROOT, page
 from tests.streaming import market
 from tests.streaming.conftest import account, own_stream, stream, token
@@ -59,7 +60,7 @@ COMMANDS = [value for value in texts() if isinstance(value, dict) and "action" i
 MESSAGES = [one for value in texts() if isinstance(value, list) for one in value]
 
 
-def the_only(frame: protocol.Frame) -> Mapping[str, Any]:
+def the_only(frame: Frame) -> Mapping[str, Any]:
     (message,) = json.loads(frame.text)
     found: Mapping[str, Any] = message
     return found
@@ -137,6 +138,8 @@ def test_the_limits_are_those_of_the_code() -> None:
         f"once | {protocol.MAX_SYMBOLS} |",
         f"message | {protocol.MAX_ACCOUNTS:,} |",
         f"second | {pace.MESSAGES_A_SECOND} |",
+        f"too | {server.FRAMES_A_SECOND} |",
+        f"pieces | 65,536; {server.MAX_FRAGMENTS} |",
         f"| {replayed:,} (`OPITIOS_STREAM_REPLAY`) |",
         f"| {buffer.MAX_FRAMES}, {buffer.MAX_BYTES:,} |",
         f"sign in | {timers.stream_auth:.0f} s |",
