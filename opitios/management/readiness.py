@@ -80,6 +80,17 @@ class Readiness:
         )
 
 
+def feed_in_words(pool: Mapping[str, Any]) -> str:
+    """What the live feed carries, to be added to a sentence; empty where nobody listens."""
+    feeds = [row["feed"] for row in pool["processes"] if row.get("feed", {}).get("sockets")]
+    if not feeds:
+        return ""
+    sockets, symbols = (sum(each[name] for each in feeds) for name in ("sockets", "symbols"))
+    ages = [each["last_tick_age_ms"] for each in feeds if each["last_tick_age_ms"] is not None]
+    last = f", last tick {min(ages) / 1000:.1f} s ago" if ages and symbols else ""
+    return f", {sockets} data sockets with {symbols} symbols{last}"
+
+
 @dataclass(frozen=True, slots=True)
 class Glance:
     """The pool's sums: how many accounts are warm, and the sums in words."""
@@ -93,7 +104,7 @@ class Glance:
         summary = pool["summary"]
         streams = sum(row.get("streams", 0) for row in pool["processes"])
         said = f"{summary['ready']} of {summary['accounts']} accounts warm, {streams} trade sockets"
-        return cls(summary["ready"], said)
+        return cls(summary["ready"], said + feed_in_words(pool))
 
     def __str__(self) -> str:
         return self.said

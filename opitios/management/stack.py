@@ -212,13 +212,17 @@ class Stack:
             self._process("web-1", self._web(), self._web_environment(), seconds=15),
         ]
 
-    def retry_path(self) -> list[Program]:
-        """The processes that the gateway is ready without: desks do their work while they are away.
+    def afterwards(self) -> list[Program]:
+        """The processes that the gateway is ready without.
 
-        They start when it is ready, so that two cores are not shared by even more imports.
+        Desks do the work of the retry path while it is away, and without the live feed prices are
+        asked for. They start when the rest is ready, so that two cores are not shared by even more
+        imports.
         """
+        market = self.environment("market", "market-1")
         worker, beat = self.environment("worker", "worker-1"), self.environment("beat", "beat-1")
         return [
+            self._process("market-1", ("manage.py", "listen_market"), market, seconds=10),
             self._process("worker-1", (*_CELERY, "worker", *_WORKER), worker, seconds=15),
             self._process("beat-1", (*_CELERY, "beat"), beat, seconds=5),
         ]

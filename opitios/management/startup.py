@@ -50,7 +50,7 @@ class Startup:
 
         1. Servers, logins and the database.  2. The sandbox, tables, accounts, the staff user.
         3. The gateway's processes.  4. Tokens.  5. Wait until all clients are warm.
-        6. Start the retry path.  7. Write `.run/opitios.env`, last and whole.
+        6. Start the live feed and the retry path.  7. Write `.run/opitios.env`, last and whole.
         Raises StartupError, ServerError, HomeError or TooFewDescriptors, and StopAskedError when
         told to end.
         """
@@ -64,7 +64,7 @@ class Startup:
         self.tell("tokens", "")
         tokens = mint(self.stack, self.supervisor)
         self._wait_until_ready(tokens["TOKEN_ADMIN"], deadline)
-        for program in self.stack.retry_path():
+        for program in self.stack.afterwards():
             self.supervisor.start(program)
         handout = self.stack.handout(tokens)
         write_private(self.stack.run.handout, env_text(handout))

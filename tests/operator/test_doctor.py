@@ -120,20 +120,50 @@ def test_settings_that_cannot_be_read_are_wrong_and_not_shown(run: RunFolder) ->
 
 def test_accounts_in_trouble_are_named(run: RunFolder) -> None:
     rows = [{"account_id": f"a{n}", "state": "quarantined"} for n in range(7)]
-    with saying({POOL: [(200, {"accounts": rows})]}) as gateway:
+    with saying({POOL: [(200, {"accounts": rows, "processes": []})]}) as gateway:
         write_private(run.handout, f"API_URL={gateway.url}\nTOKEN_ADMIN=t\n")
 
-        found = servers.pool(patient(run, {}))
+        found = by_check(list(servers.pool(patient(run, {}))))["pool"]
 
     assert found.level is Level.WRONG
     assert found.found.startswith("7 not ready: a0 quarantined, a1 quarantined")
+
+
+@pytest.mark.parametrize(
+    ("streams", "level", "words"),
+    [
+        (None, Level.NOTE, "no market process is at work"),
+        (
+            {"stock": {"state": "listening", "reason": None}},
+            Level.OK,
+            "1 data sockets with 3 symbols",
+        ),
+        (
+            {"stock": {"state": "throttled", "reason": "406 connection limit exceeded"}},
+            Level.NOTE,
+            "data_001 stock 406 connection limit exceeded",
+        ),
+    ],
+)
+def test_doctor_tells_how_the_live_feed_is(
+    run: RunFolder, streams: dict[str, object] | None, level: Level, words: str
+) -> None:
+    rows = [{"account_id": "data_001", "state": "ready", "data_streams": streams}]
+    feed = {"sockets": 1, "symbols": 3, "last_tick_age_ms": None}
+    told = {"accounts": rows, "processes": [{"name": "market-1", "feed": feed}]}
+    with saying({POOL: [(200, told)]}) as gateway:
+        write_private(run.handout, f"API_URL={gateway.url}\nTOKEN_ADMIN=t\n")
+
+        found = by_check(list(servers.pool(patient(run, {}))))["live feed"]
+
+    assert (found.level, found.found) == (level, words)
 
 
 def test_a_token_that_ran_out_is_told_how_to_renew_it(run: RunFolder) -> None:
     with saying({POOL: [(401, {"reason": "token-expired"})]}) as gateway:
         write_private(run.handout, f"API_URL={gateway.url}\nTOKEN_ADMIN=t\n")
 
-        found = servers.pool(patient(run, {}))
+        [found] = servers.pool(patient(run, {}))
 
     assert (found.level, found.found) == (Level.WRONG, "answers 401")
     assert "make up" in found.remedy

@@ -69,7 +69,7 @@ def test_the_file_of_a_run_is_sealed_and_then_needs_no_key(
 def test_no_lasting_process_is_told_the_keys(tmp_path: Path) -> None:
     stack = stack_of(tmp_path, KEYS)
 
-    programs = (*stack.servers(), stack.sandbox(), *stack.gateway(), *stack.retry_path())
+    programs = (*stack.servers(), stack.sandbox(), *stack.gateway(), *stack.afterwards())
 
     told = [json.dumps(dict(program.environment)) for program in programs]
     assert not [each for each in told for key in KEYS.values() if key in each]

@@ -110,3 +110,18 @@ def test_a_glance_reads_the_sums_alone() -> None:
 
     assert glance.ready == 4
     assert str(glance) == "4 of 6 accounts warm, 5 trade sockets"
+
+
+def test_a_glance_tells_of_the_live_feed_where_somebody_listens() -> None:
+    standing_by = {"name": "market-2", "feed": feed(0, 0, None)}
+    processes = [{"name": "market-1", "feed": feed(4, 12, 250)}, standing_by]
+    summary = {"ready": 4, "accounts": 6}
+
+    told = str(Glance.of({"summary": summary, "processes": processes}))
+
+    assert told.endswith(", 4 data sockets with 12 symbols, last tick 0.2 s ago")
+    assert "data" not in str(Glance.of({"summary": summary, "processes": [standing_by]}))
+
+
+def feed(sockets: int, symbols: int, age: int | None) -> dict[str, int | None]:
+    return {"sockets": sockets, "symbols": symbols, "last_tick_age_ms": age}

@@ -18,11 +18,11 @@ def stack(tmp_path: Path) -> Stack:
 
 
 def test_every_process_is_known_by_its_command_and_works_in_the_clone(stack: Stack) -> None:
-    programs = [stack.sandbox(), *stack.gateway(), *stack.retry_path()]
+    programs = [stack.sandbox(), *stack.gateway(), *stack.afterwards()]
 
     lines = [" ".join(program.argv) for program in programs]
     celery = "celery -A opitios --quiet"
-    servers = ("-m sandbox", "manage.py desk", "uvicorn", "granian")
+    servers = ("-m sandbox", "manage.py desk", "uvicorn", "granian", "listen_market")
     for words in (*servers, f"{celery} worker", f"{celery} beat"):
         assert any(words in line for line in lines)
     assert {program.folder for program in programs} == {stack.run.root}
@@ -43,10 +43,11 @@ def test_as_many_desks_are_started_as_were_asked_for(tmp_path: Path) -> None:
     assert [program.environment["OPITIOS_PROCESS"] for program in desks] == names
 
 
-def test_the_retry_path_knows_its_roles(stack: Stack) -> None:
-    told = {program.name: program.environment for program in stack.retry_path()}
+def test_what_starts_afterwards_knows_its_roles(stack: Stack) -> None:
+    told = {program.name: program.environment for program in stack.afterwards()}
 
     assert {name: each["OPITIOS_ROLE"] for name, each in told.items()} == {
+        "market-1": "market",
         "worker-1": "worker",
         "beat-1": "beat",
     }
@@ -55,7 +56,7 @@ def test_the_retry_path_knows_its_roles(stack: Stack) -> None:
 def test_no_process_is_told_the_owners_login(stack: Stack) -> None:
     password = stack.secrets.owner
 
-    programs = (*stack.servers(), *stack.gateway(), *stack.retry_path())
+    programs = (*stack.servers(), *stack.gateway(), *stack.afterwards())
     told = [program.environment for program in programs]
 
     assert not [environment for environment in told if password in str(environment)]

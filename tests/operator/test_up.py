@@ -13,7 +13,10 @@ from opitios.management.gateway import Gateway
 from tests.operator.clone import Clone
 from tests.operator.conftest import PATIENCE
 
-PROGRAMS = ("postgres", "redis", "sandbox", "desk-1", "web-1", "stream-1", "worker-1", "beat-1")
+PROGRAMS = (
+    *("postgres", "redis", "sandbox", "desk-1", "web-1", "stream-1"),
+    *("market-1", "worker-1", "beat-1"),
+)
 
 pytestmark = [pytest.mark.journeys, pytest.mark.timeout(600)]
 

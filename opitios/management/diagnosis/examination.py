@@ -17,4 +17,4 @@ def examine(patient: Patient) -> Iterator[Finding]:
     yield from servers.database(patient)
     yield servers.redis_server(patient)
     if patient.supervisor is not None:
-        yield servers.pool(patient)
+        yield from servers.pool(patient)

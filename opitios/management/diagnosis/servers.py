@@ -3,7 +3,8 @@
 import json
 import subprocess  # of our own commands only # nosec B404
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -48,26 +49,54 @@ def redis_server(patient: Patient) -> Finding:
     return Finding("hints", Level.WRONG, "does not answer", "make logs S=redis")
 
 
-def pool(patient: Patient) -> Finding:
-    """Whether every account is warm and listens, by the gateway's own word."""
+def pool(patient: Patient) -> Iterator[Finding]:
+    """Whether accounts are warm and listen, and prices come, by the gateway's own word."""
     handout = read_env(patient.run.handout)
     if not handout:
-        return Finding("pool", Level.NOTE, "the run is not ready yet", "make logs S=supervisor")
+        yield Finding("pool", Level.NOTE, "the run is not ready yet", "make logs S=supervisor")
+        return
     try:
         gateway = Gateway(handout["API_URL"], handout["TOKEN_ADMIN"])
         answer = readiness.read_pool(gateway)
     except NoAnswerError as error:
-        return Finding("pool", Level.WRONG, str(error), "make logs S=web")
+        yield Finding("pool", Level.WRONG, str(error), "make logs S=web")
+        return
     if "accounts" not in answer.body:
         remedy = "Tokens last 24 h: make up makes new ones."
-        return Finding("pool", Level.WRONG, f"answers {answer.status}", remedy)
-    bad = [row for row in answer.body["accounts"] if row["state"] not in ("ready", "disabled")]
+        yield Finding("pool", Level.WRONG, f"answers {answer.status}", remedy)
+        return
+    yield _accounts(answer.body["accounts"])
+    yield _feed(answer.body)
+
+
+def _accounts(rows: Sequence[Mapping[str, Any]]) -> Finding:
+    bad = [row for row in rows if row["state"] not in ("ready", "disabled")]
     if not bad:
-        return Finding(
-            "pool", Level.OK, f"{len(answer.body['accounts'])} accounts, none in trouble"
-        )
+        return Finding("pool", Level.OK, f"{len(rows)} accounts, none in trouble")
     named = ", ".join(f"{row['account_id']} {row['state']}" for row in bad[:NAMED])
     return Finding("pool", Level.WRONG, f"{len(bad)} not ready: {named}", "make logs S=desk")
+
+
+def _feed(body: Mapping[str, Any]) -> Finding:
+    """Whether data sockets listen; those that are closed are not needed."""
+    told = [
+        (row["account_id"], kind, socket)
+        for row in body["accounts"]
+        for kind, socket in (row.get("data_streams") or {}).items()
+    ]
+    bad = [
+        f"{account_id} {kind} {socket['reason'] or socket['state']}"
+        for account_id, kind, socket in told
+        if socket["state"] not in ("closed", "listening")
+    ]
+    words = readiness.feed_in_words(body).removeprefix(", ")
+    if bad:
+        named = "; ".join(bad[:NAMED])
+        return Finding("live feed", Level.NOTE, named, "docs/market-data.md says what each means.")
+    if not told:
+        remedy = "Prices are asked for meanwhile. make logs S=market"
+        return Finding("live feed", Level.NOTE, "no market process is at work", remedy)
+    return Finding("live feed", Level.OK, words or "its sockets are being opened")
 
 
 def _version(connection: psycopg.Connection[TupleRow]) -> Finding:
