@@ -172,7 +172,7 @@ class Follower:
         code = message.get("code")
         if code == Code.INTERNAL:
             raise _Lost("the gateway has trouble")
-        if code in _CLOSES_FOLLOW:
+        if code in _CLOSES_FOLLOW or (self.was_in and code == Code.TOO_MANY_SOCKETS):
             # They say the rest; a renewal that is refused leaves the old token in force.
             return
         told = " · ".join(str(message[key]) for key in ("msg", "detail") if key in message)
