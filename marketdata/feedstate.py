@@ -81,6 +81,15 @@ def _judge_symbols(ground: Ground, now: float) -> tuple[str, str | None]:
     return (BEHIND, "slow") if ground.is_losing else (LIVE, None)
 
 
+def is_believed(message: Mapping[str, Any]) -> bool:
+    """Whether a channel's prices are the present ones, by its message on Topic.MARKET.
+
+    Over its limit a feed does not carry everything; what it carries is what it says.
+    """
+    is_full = message["state"] == BEHIND and message.get("reason") == "symbol-limit"
+    return message["state"] == LIVE or is_full
+
+
 class FeedStates:
     """The states as they are told: with the instant since when each holds."""
 

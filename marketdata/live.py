@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from marketdata.demand import Demand
-from marketdata.feedstate import BEHIND, LIVE
+from marketdata.feedstate import is_believed
 from marketdata.ticks import Tick, gone, unpacked
 from opitios.core import clock
 from opitios.core.bus import Bus, Listener, Topic
@@ -126,11 +126,9 @@ class Live:
         self._prices[tick.channel, tick.symbol] = _Price(kept, tick.feed, tick.at)
 
     def _note(self, message: dict[str, Any]) -> None:
-        channel, state = message["channel"], message["state"]
-        # Over its limit a feed does not carry everything; what it carries is what it says.
-        is_full = state == BEHIND and message.get("reason") == "symbol-limit"
+        channel = message["channel"]
         self._channels[channel] = _Channel(
-            message["feed"], state == LIVE or is_full, message["since"], clock.monotonic()
+            message["feed"], is_believed(message), message["since"], clock.monotonic()
         )
         self._forget(channel)
 

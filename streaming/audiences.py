@@ -5,17 +5,18 @@ Pure.
 
 from collections.abc import Collection, Iterator
 
+from marketdata.ticks import Item
 from streaming.buffer import Outbox
-from streaming.protocol import Item
 
 
 class Audience:
     """Sockets that follow the same items: what one of them is sent, all of them are."""
 
-    __slots__ = ("items", "sockets")
+    __slots__ = ("channels", "items", "sockets")
 
     def __init__(self, items: frozenset[Item]) -> None:
         self.items = items
+        self.channels = frozenset(channel for channel, _ in items)
         self.sockets: set[Outbox] = set()
 
 

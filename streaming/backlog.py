@@ -4,12 +4,10 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from marketdata.ticks import REPLACED, Item
 from streaming import protocol
-from streaming.protocol import Item
 
-# A quote is a state: the newest of a symbol says everything. Trades and bars are events.
-STATES = frozenset({"quotes", "option_quotes"})
-# Events of one channel that wait for one client: the last ones.
+# Trades or bars that wait for one client, of each channel: the last ones.
 MAX_EVENTS = 256
 
 
@@ -38,7 +36,7 @@ class Backlog:
     def add(self, entries: Iterable[Entry]) -> None:
         """Keep these; what has no place is left out, the oldest first."""
         for entry in entries:
-            if entry.item[0] in STATES:
+            if entry.item[0] in REPLACED:
                 self._replace(entry)
             else:
                 self._append(entry)

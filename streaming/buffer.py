@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from marketdata.ticks import Item
 from streaming import protocol
 from streaming.backlog import Backlog, Entry
 from streaming.frames import Close, Frame
 from streaming.lines import Line
-from streaming.protocol import Item
 
 # reliability.md G19: whichever comes first.
 MAX_FRAMES = 256

@@ -1,40 +1,40 @@
-"""How the live feed of each channel is, and what of it a client is told. Pure."""
+"""How the live feed of each channel is for this process, and what of it a client is told. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-LIVE, DOWN, BEHIND = "live", "down", "behind"
-
-# Seconds without a word of the market process, which speaks each second, that count as its end.
-SILENT_SECONDS = 3.0
-# Each new symbol makes its channel `behind` for a moment: seconds of it that nobody is told of.
-CATCH_UP_SECONDS = 2.0
+from marketdata.feedstate import DOWN, is_believed
+from marketdata.live import SILENT_SECONDS
+from marketdata.ticks import Item
 
 
 class FeedState(NamedTuple):
-    """How one channel is for this process.
+    """How one channel is.
 
     state: `live`, `down`, `stale` or `behind`. since: when that began, in epoch seconds.
     heard_since: since when this process has listened without a gap, None where it does not.
+    missing: symbols without prices, whatever the state. is_believed: whether its prices are the
+    present ones.
     """
 
     feed: str | None
     state: str
     since: float
     heard_since: float | None
+    missing: tuple[str, ...] = ()
+    is_believed: bool = False
 
-    @property
-    def key(self) -> tuple[object, ...]:
+    def missing_of(self, channel: str, items: Collection[Item]) -> list[str]:
+        """Which of somebody's symbols have no prices."""
+        return [symbol for symbol in self.missing if (channel, symbol) in items]
+
+    def key(self, missing: Collection[str]) -> tuple[object, ...]:
         """What must differ for a client to be told again: also after a gap that was mended."""
-        return self.feed, self.state, self.heard_since
-
-    def is_lasting(self, now: float) -> bool:
-        """Whether those who follow the channel already are told of it."""
-        return self.state != BEHIND or now - self.since >= CATCH_UP_SECONDS
+        return self.feed, self.state, self.heard_since, *missing
 
     def covers(self, at: float) -> bool:
         """Whether everything was heard from before this instant until now (epoch seconds)."""
-        return self.state == LIVE and self.since <= at
+        return self.is_believed and self.since <= at
 
 
 class FeedStates:
@@ -47,8 +47,14 @@ class FeedStates:
     def note(self, message: Mapping[str, Any], now: float) -> None:
         """Hear one message of Topic.MARKET."""
         self._heard_at = now
-        told = FeedState(message["feed"], message["state"], message["since"], None)
-        self._states[message["channel"]] = told
+        self._states[message["channel"]] = FeedState(
+            message["feed"],
+            message["state"],
+            message["since"],
+            heard_since=None,
+            missing=tuple(message.get("missing", ())),
+            is_believed=is_believed(message),
+        )
 
     def of(self, channel: str, *, now: float, heard_since: float | None) -> FeedState | None:
         """How a channel is; None while this process is too young to know.
@@ -61,5 +67,5 @@ class FeedStates:
             return None
         if last is None or is_silent or heard_since is None:
             return FeedState(None if last is None else last.feed, DOWN, self._heard_at, None)
-        since = max(last.since, heard_since) if last.state == LIVE else last.since
+        since = max(last.since, heard_since) if last.is_believed else last.since
         return last._replace(since=since, heard_since=heard_since)

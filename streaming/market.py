@@ -7,22 +7,22 @@ live, and how much it was spared for being slow. Two threads listen; all else is
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from datetime import UTC, datetime
 from functools import lru_cache
 
 from marketdata.demand import Demand, get_demand
-from marketdata.ticks import Tick, unpacked
+from marketdata.live import SETTLED_SECONDS
+from marketdata.ticks import REPLACED, Item, Tick, gone, unpacked
 from opitios.core import clock
 from opitios.core.bus import Bus, Listener, Topic, get_bus
 from streaming import protocol
 from streaming.audiences import Audience, Audiences
-from streaming.backlog import STATES, Entry
+from streaming.backlog import Entry
 from streaming.buffer import Bundle, Outbox
-from streaming.feedstates import LIVE, FeedState, FeedStates
-from streaming.frames import Frame
+from streaming.feedstates import FeedState, FeedStates
 from streaming.inbox import Inbox
 from streaming.loops import for_ever, yield_turn
-from streaming.protocol import Item, Message
+from streaming.protocol import Message
+from streaming.statuses import Statuses
 
 # Between so many ticks the sockets' writers get a turn. It bounds what stands in one frame.
 TURN = 128
@@ -41,7 +41,7 @@ class MarketHub:
         # The newest quote of each followed symbol: what a new subscriber is shown first.
         self._quotes: dict[Item, Tick] = {}
         self._states = FeedStates(started_at=_now())
-        self._told: dict[Outbox, dict[str, object]] = {}
+        self._statuses = Statuses()
         self._ticks_listener: Listener | None = None
         self._states_listener: Listener | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -55,15 +55,13 @@ class MarketHub:
         quote is a state. Trades and bars are events: those of before its time are not its own.
         """
         before = self._audiences.followed(socket)
-        new, gone = items - before, before - items
+        new, lost = items - before, before - items
         self._audiences.move(socket, items)
         self._hold(new)
-        self._release(gone)
-        socket.forget(gone)
-        for item in gone:
-            if item not in self._audiences:
-                self._quotes.pop(item, None)
-        self._tell_at_first(socket, before, items)
+        self._release(lost)
+        socket.forget(lost)
+        self.forget(item for item in lost if item not in self._audiences)
+        self._greet(socket, before, items)
         self._show_known(socket, new)
 
     def leave(self, socket: Outbox) -> None:
@@ -93,7 +91,8 @@ class MarketHub:
         wanted_since = self._demand.since(*item)
         if tick is None or state is None or wanted_since is None:
             return None
-        return tick if state.covers(tick.at) and wanted_since <= tick.at else None
+        is_settled = wanted_since + SETTLED_SECONDS <= tick.at
+        return tick if is_settled and state.covers(tick.at) else None
 
     def part(self) -> dict[str, int]:
         """What the pool row tells of market data here."""
@@ -111,8 +110,9 @@ class MarketHub:
             # On the listener's thread; what nobody follows never troubles the loop.
             ticks = unpacked(message)
             followed = [one for one in ticks if (one.channel, one.symbol) in self._audiences]
-            if followed:
-                self._inbox.put(followed)
+            ended = gone(message)
+            if followed or ended:
+                self._inbox.put(followed, gone=ended)
                 loop.call_soon_threadsafe(self._arrived.set)
 
         def note(message: Message) -> None:
@@ -138,13 +138,14 @@ class MarketHub:
         """Show what arrived, and give the writers a turn now and then."""
         await self._arrived.wait()
         self._arrived.clear()
-        ticks, lost = self._inbox.take()
+        ticks, lost, ended = self._inbox.take()
         for item, count in lost.items():
             for socket in self._following(item):
                 socket.count_dropped(item[0], count)
         for start in range(0, len(ticks), TURN):
             self.show(ticks[start : start + TURN])
             await yield_turn()
+        self.forget(ended)
 
     def show(self, ticks: Iterable[Tick]) -> None:
         """Bring ticks to those who follow them: each is encoded once, each audience has a frame."""
@@ -155,7 +156,7 @@ class MarketHub:
             audiences = self._audiences.of(item)
             if not audiences:
                 continue
-            if tick.channel in STATES:
+            if tick.channel in REPLACED:
                 self._quotes[item] = tick
             entry = Entry(item, protocol.tick(tick, now=now))
             for audience in audiences:
@@ -164,6 +165,11 @@ class MarketHub:
             bundle = Bundle.of(entries)
             for socket in audience.sockets:
                 socket.put_market(bundle)
+
+    def forget(self, items: Iterable[Item]) -> None:
+        """Believe in these last quotes no more: others may follow that nobody hears."""
+        for item in items:
+            self._quotes.pop(item, None)
 
     def _following(self, item: Item) -> Iterable[Outbox]:
         return (socket for audience in self._audiences.of(item) for socket in audience.sockets)
@@ -184,43 +190,21 @@ class MarketHub:
         now = _now()
         for channel in channels:
             state = self._state(channel, now)
-            if state is not None and state.is_lasting(now):
-                self._tell_all(channel, state)
+            if state is not None:
+                self._statuses.tell(channel, state, self._audiences.all())
 
-    def _tell_all(self, channel: str, state: FeedState) -> None:
-        untold = [
-            socket
-            for socket, told in self._told.items()
-            if channel in told and told[channel] != state.key
-        ]
-        frame = _status(channel, state)
-        for socket in untold:
-            self._told[socket][channel] = state.key
-            socket.put(frame)
-
-    def _tell_at_first(
-        self, socket: Outbox, before: Collection[Item], items: Collection[Item]
-    ) -> None:
-        """Tell of the channels that a socket follows from now on, and forget the others."""
+    def _greet(self, socket: Outbox, before: Collection[Item], items: Collection[Item]) -> None:
         channels = {channel for channel, _ in items}
-        told = {name: key for name, key in self._told.pop(socket, {}).items() if name in channels}
+        self._statuses.keep(socket, channels)
         now = _now()
         for channel in sorted(channels - {channel for channel, _ in before}):
             state = self._state(channel, now)
-            told[channel] = None if state is None else state.key
-            if state is not None and state.state != LIVE:
-                socket.put(_status(channel, state))
-        if told:
-            self._told[socket] = told
+            if state is not None:
+                self._statuses.greet(socket, channel, state, items)
 
     def _state(self, channel: str, now: float) -> FeedState | None:
         heard_since = self._ticks_listener.since if self._ticks_listener else None
         return self._states.of(channel, now=now, heard_since=heard_since)
-
-
-def _status(channel: str, state: FeedState) -> Frame:
-    since = clock.rfc3339(datetime.fromtimestamp(state.since, tz=UTC))
-    return protocol.status(channel, state.feed, state.state, since)
 
 
 def _by_channel(items: Iterable[Item]) -> dict[str, list[str]]:

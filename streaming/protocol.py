@@ -4,20 +4,18 @@ Pure: text in, commands out; messages in, frames out. Every frame is one JSON ar
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
 from marketdata import symbols
-from marketdata.ticks import OPTION_CHANNELS, STOCK_CHANNELS, Tick
+from marketdata.ticks import OPTION_CHANNELS, STOCK_CHANNELS, Item, Tick
 from opitios.core import jsontext
 from opitios.core.errors import Problem
 from streaming.frames import Frame
 
 Message = Mapping[str, Any]
-# Market data that may be followed: a channel, and a symbol of it.
-Item = tuple[str, str]
 
 # All accounts of the token.
 EVERYTHING = "*"
@@ -360,7 +358,8 @@ def tick(told: Tick, *, now: float) -> str:
     encoded: milliseconds from its receipt to `now`, both in epoch seconds.
     """
     message = {"T": _TYPES[told.channel], "S": told.symbol, "symbol": told.symbol} | told.body
-    message |= {"feed": told.feed, "source": "stream"}
+    # Ours last: what the broker says stands in its way nowhere.
+    message |= {"symbol": told.symbol, "feed": told.feed, "source": "stream"}
     message["age_ms"] = max(0, round((now - told.at) * 1000))
     return jsontext.dumps(message).decode()
 
@@ -376,7 +375,13 @@ def joined(messages: Iterable[str]) -> Frame:
     return Frame(text, len(text.encode()))
 
 
-def status(channel: str, feed: str | None, state: str, since: str) -> Frame:
-    """Encode how a channel's feed is, and since when (RFC 3339)."""
+def status(
+    channel: str, *, feed: str | None, state: str, since: str, missing: Sequence[str]
+) -> Frame:
+    """Encode how a channel's feed is, and since when (RFC 3339).
+
+    missing: the receiver's symbols that have no prices, because the broker knows no such symbol or
+    no data account has room for it.
+    """
     told = {"T": "status", "channel": channel, "feed": feed, "state": state, "since": since}
-    return frame([told])
+    return frame([told | {"missing": list(missing)}])

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from accounts.access import NO_SUCH_ACCOUNT
 from accounts.claims import ACCOUNT_ID
 from accounts.tokens import Permission, Principal
+from marketdata.ticks import Item
 from opitios.core.config import get_config
 from streaming import auth, protocol
 from streaming.buffer import Outbox
@@ -15,7 +16,6 @@ from streaming.protocol import (
     MAX_SYMBOLS,
     Code,
     Command,
-    Item,
     ListAll,
     Ping,
     Refusal,

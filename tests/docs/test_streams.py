@@ -74,7 +74,7 @@ def written() -> Iterator[Mapping[str, Any]]:
     yield the_only(next(iter(protocol.snapshots({"a": 1}))))
     yield the_only(protocol.expiring(60))
     yield the_only(protocol.heartbeat("", {}))
-    yield the_only(protocol.status("quotes", "iex", "stale", ""))
+    yield the_only(protocol.status("quotes", feed="iex", state="stale", since="", missing=[]))
     yield protocol.gap("a", 1, protocol.Gap.LOST)
     yield json.loads(protocol.dropped("quotes", 1))
     yield Refusal(Code.NO_SUCH_ACCOUNT, "detail").as_json()

@@ -2,7 +2,8 @@
 
 import pytest
 
-from streaming.feedstates import CATCH_UP_SECONDS, SILENT_SECONDS, FeedState, FeedStates
+from marketdata.live import SILENT_SECONDS
+from streaming.feedstates import FeedState, FeedStates
 
 BEGAN = 1000.0
 
@@ -32,7 +33,7 @@ def test_a_live_feed_is_live_for_us_since_we_listen(states: FeedStates) -> None:
 
     state = states.of("quotes", now=BEGAN + 2, heard_since=BEGAN)
 
-    assert state == FeedState("iex", "live", BEGAN, BEGAN)
+    assert state == FeedState("iex", "live", BEGAN, BEGAN, is_believed=True)
     assert [state.covers(at) for at in (BEGAN - 1, BEGAN + 1)] == [False, True]
 
 
@@ -65,13 +66,19 @@ def test_a_gap_that_was_mended_is_something_else_to_tell(states: FeedStates) -> 
 
     assert before
     assert after
-    assert before.key != after.key
+    assert before.key([]) != after.key([])
+    assert before.key([]) != before.key(["MSFT"])
     assert after.since == BEGAN + 8
 
 
-def test_a_new_symbol_makes_no_noise_and_what_lasts_does() -> None:
-    behind = FeedState("iex", "behind", BEGAN, BEGAN)
+def test_over_its_limit_a_feed_is_believed_for_what_it_carries(states: FeedStates) -> None:
+    told = {"channel": "quotes", "feed": "iex", "state": "behind", "since": BEGAN}
+    states.note(told | {"reason": "symbol-limit", "missing": ["MSFT", "TSLA"]}, BEGAN)
 
-    assert not behind.is_lasting(BEGAN + CATCH_UP_SECONDS / 2)
-    assert behind.is_lasting(BEGAN + CATCH_UP_SECONDS)
-    assert behind._replace(state="stale").is_lasting(BEGAN)
+    state = states.of("quotes", now=BEGAN, heard_since=BEGAN)
+
+    assert state
+    assert (state.state, state.covers(BEGAN + 1)) == ("behind", True)
+    assert state.missing_of("quotes", {("quotes", "AAPL"), ("quotes", "TSLA")}) == ["TSLA"]
+    assert state.missing_of("trades", {("trades", "TSLA"), ("quotes", "TSLA")}) == ["TSLA"]
+    assert state.missing_of("trades", {("quotes", "TSLA")}) == []

@@ -14,7 +14,6 @@ from opitios.core.config import get_config
 from streaming import market as hubs
 from streaming.backlog import MAX_EVENTS
 from streaming.buffer import Outbox
-from streaming.feedstates import CATCH_UP_SECONDS
 from streaming.inbox import Inbox, conflated
 from streaming.lines import AsgiLine
 from streaming.market import MarketHub
@@ -54,10 +53,10 @@ def hub(wall: Clock) -> Iterator[MarketHub]:
     demand.close()
 
 
-def is_now(hub: MarketHub, state: str, channel: str = "quotes", *, since: float = 0) -> None:
-    """Let the hub hear how a channel is."""
-    since = since or now()
-    hub.note({"channel": channel, "feed": "iex", "state": state, "since": since, "reason": None})
+def is_now(hub: MarketHub, state: str, **more: Any) -> None:
+    """Let the hub hear how quotes are."""
+    told = {"channel": "quotes", "feed": "iex", "state": state, "since": now(), "reason": None}
+    hub.note(told | more)
 
 
 async def sent(socket: Outbox) -> list[list[dict[str, Any]]]:
@@ -80,6 +79,9 @@ def followed(hub: MarketHub, *items: tuple[str, str]) -> Outbox:
     socket = Outbox()
     hub.follow(socket, frozenset(items))
     hub._demand.tell()
+    for symbols in hub._demand._since.values():
+        # Long enough ago for the market process to know.
+        symbols.update(dict.fromkeys(symbols, 1.0))
     return socket
 
 
@@ -130,7 +132,16 @@ async def _stale(hub: MarketHub) -> None:
     is_now(hub, "stale")
 
 
-@pytest.mark.parametrize("gap", [_wanted_too_late, _live_too_late, _heard_too_late, _stale])
+async def _ended(hub: MarketHub) -> None:
+    hub._inbox.put([], gone=[QUOTE])
+    hub._arrived.set()
+    await hub.show_arrived()
+
+
+GAPS = [_wanted_too_late, _live_too_late, _heard_too_late, _stale, _ended]
+
+
+@pytest.mark.parametrize("gap", GAPS)
 async def test_a_quote_after_which_one_may_have_been_missed_is_not_shown(
     hub: MarketHub, gap: Callable[[MarketHub], Any]
 ) -> None:
@@ -138,7 +149,8 @@ async def test_a_quote_after_which_one_may_have_been_missed_is_not_shown(
     hub.show([tick(*QUOTE)])
     await gap(hub)
 
-    late = followed(hub, QUOTE)
+    late = Outbox()
+    hub.follow(late, frozenset({QUOTE}))
 
     assert not [one for frame in await sent(late) for one in frame if one["T"] == "q"]
 
@@ -150,7 +162,7 @@ async def test_a_quote_that_nobody_follows_any_more_is_forgotten(hub: MarketHub)
     hub.leave(only)
 
     assert hub._quotes == {}
-    assert hub._told == {}
+    assert len(hub._statuses) == 0
     assert hub.part() == {"symbols": 0}
 
 
@@ -183,17 +195,21 @@ async def test_who_subscribes_to_a_channel_that_is_not_live_is_told_and_told_whe
     is_now(hub, "live")
 
     assert [one["state"] for (one,) in await sent(late)] == ["behind", "live"]
-    assert await sent(early) == []
+    assert [one["state"] for (one,) in await sent(early)] == ["behind", "live"]
 
 
-async def test_being_behind_is_told_to_all_when_it_lasts(hub: MarketHub) -> None:
-    socket = followed(hub, QUOTE)
+async def test_symbols_without_prices_are_told_to_those_who_follow_them(hub: MarketHub) -> None:
+    mine, whole = followed(hub, QUOTE, ("quotes", "ZZZZ")), followed(hub, QUOTE)
+    is_now(hub, "live", missing=["MSFT", "ZZZZ"])
+    is_now(hub, "live", missing=["TSLA", "ZZZZ"])
 
-    is_now(hub, "behind")
-    assert await sent(socket) == []
-    is_now(hub, "behind", since=now() - CATCH_UP_SECONDS)
+    late = followed(hub, ("quotes", "ZZZZ"))
+    is_now(hub, "live")
 
-    assert [one["state"] for (one,) in await sent(socket)] == ["behind"]
+    told = [(one["state"], one["missing"]) for (one,) in await sent(mine)]
+    assert told == [("live", ["ZZZZ"]), ("live", [])]
+    assert [one["missing"] for (one,) in await sent(late)] == [["ZZZZ"], []]
+    assert await sent(whole) == []
 
 
 async def test_redis_lost_is_told_and_so_is_a_gap_that_nobody_saw(hub: MarketHub) -> None:
@@ -247,9 +263,9 @@ def test_an_inbox_stays_small_whatever_comes() -> None:
         inbox.put([tick(*QUOTE, n=number)])
         assert len(inbox._ticks) <= 101
 
-    ticks, lost = inbox.take()
+    ticks, lost, _ = inbox.take()
     assert len(ticks) + lost[QUOTE] == 10_000
-    assert inbox.take() == ([], {})
+    assert inbox.take() == ([], {}, [])
 
 
 def test_a_process_has_one_hub() -> None:
