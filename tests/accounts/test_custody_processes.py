@@ -53,7 +53,7 @@ def test_c27_a_replaced_key_ends_the_quarantine_and_is_used_by_web_and_desk(
     reads = f"{web.origin}/api/v1/accounts/{trading_account}/positions"
 
     def positions() -> int:
-        return requests.get(reads, headers=me.headers(), timeout=10).status_code
+        return requests.get(reads, headers=me.headers(), timeout=60).status_code
 
     with only(trading_account), running(web, desk):
         web.wait_until_ready()

@@ -129,7 +129,7 @@ class Trader:
     def stop(self) -> None:
         """Place no more, and wait for the last answer."""
         self._stop.set()
-        self._thread.join(30)
+        self._thread.join(60)
 
     def _trade(self) -> None:
         # Five orders a second stay within the account's calls a minute.

@@ -10,11 +10,12 @@ from typing import Self
 import requests
 
 from opitios.management.stack import web_command
+from tests.support.crowd import patient
 from tests.support.until import until
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
-STOP_SECONDS = 10.0
+STOP_SECONDS = patient(10.0)
 
 
 class Served:

@@ -13,17 +13,17 @@ pytestmark = pytest.mark.django_db
 def sign_in(web: Served, name: str, password: str) -> requests.Session:
     """Sign in through the form."""
     session = requests.Session()
-    form = session.get(f"{web.url}/admin/login/", timeout=10)
+    form = session.get(f"{web.url}/admin/login/", timeout=60)
     found = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form.text)
     assert found is not None
     sent = {"csrfmiddlewaretoken": found[1], "username": name, "password": password}
-    session.post(f"{web.url}/admin/login/", sent, timeout=10)
+    session.post(f"{web.url}/admin/login/", sent, timeout=60)
     return session
 
 
 def test_signing_in_leads_to_the_dashboard(web: Served, staff: tuple[str, str]) -> None:
     with sign_in(web, *staff) as session:
-        page = session.get(f"{web.url}/admin", timeout=10)
+        page = session.get(f"{web.url}/admin", timeout=60)
 
     assert (page.status_code, page.url) == (200, f"{web.url}/admin/")
     assert "Latest orders" in page.text
@@ -33,7 +33,7 @@ def test_signing_in_leads_to_the_dashboard(web: Served, staff: tuple[str, str]) 
 
 def test_a_wrong_password_does_not(web: Served, staff: tuple[str, str]) -> None:
     with sign_in(web, staff[0], "not it") as session:
-        page = session.get(f"{web.url}/admin/", timeout=10)
+        page = session.get(f"{web.url}/admin/", timeout=60)
 
     assert page.url.startswith(f"{web.url}/admin/login/")
     assert "Latest orders" not in page.text
@@ -41,9 +41,9 @@ def test_a_wrong_password_does_not(web: Served, staff: tuple[str, str]) -> None:
 
 def test_a_form_without_its_csrf_token_is_refused(web: Served, staff: tuple[str, str]) -> None:
     with requests.Session() as session:
-        session.get(f"{web.url}/admin/login/", timeout=10)
+        session.get(f"{web.url}/admin/login/", timeout=60)
         sent = {"username": staff[0], "password": staff[1]}
-        answer = session.post(f"{web.url}/admin/login/", sent, timeout=10)
+        answer = session.post(f"{web.url}/admin/login/", sent, timeout=60)
 
         assert answer.status_code == 403
         assert "sessionid" not in session.cookies
@@ -51,8 +51,8 @@ def test_a_form_without_its_csrf_token_is_refused(web: Served, staff: tuple[str,
 
 def test_messages_reach_the_next_page(web: Served, staff: tuple[str, str], account: str) -> None:
     with sign_in(web, *staff) as session:
-        page = session.get(f"{web.url}/admin/accounts/account/{account}/verify/", timeout=10)
-        again = session.get(page.url, timeout=10)
+        page = session.get(f"{web.url}/admin/accounts/account/{account}/verify/", timeout=60)
+        again = session.get(page.url, timeout=60)
 
     told = f"The journal of {account} holds: 0 entries verified."
     assert told in page.text
@@ -61,9 +61,9 @@ def test_messages_reach_the_next_page(web: Served, staff: tuple[str, str], accou
 
 def test_every_file_a_page_names_is_served(web: Served, staff: tuple[str, str]) -> None:
     with sign_in(web, *staff) as session:
-        page = session.get(f"{web.url}/admin/trading/order/", timeout=10)
+        page = session.get(f"{web.url}/admin/trading/order/", timeout=60)
         named = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text))
-        answers = {name: session.get(web.url + name, timeout=10) for name in named}
+        answers = {name: session.get(web.url + name, timeout=60) for name in named}
 
     assert "/static/opitios/console.css" in named
     assert len(named) > 10
@@ -72,7 +72,7 @@ def test_every_file_a_page_names_is_served(web: Served, staff: tuple[str, str]) 
 
 
 def test_an_api_call_pays_for_no_session(web: Served) -> None:
-    answer = requests.get(f"{web.url}/api/v1/health", timeout=10)
+    answer = requests.get(f"{web.url}/api/v1/health", timeout=60)
 
     assert answer.ok
     assert "Set-Cookie" not in answer.headers

@@ -11,11 +11,12 @@ import requests
 
 from opitios.core.embedded import ports
 from opitios.management.stack import web_command
+from tests.support.crowd import patient
 from tests.support.until import until
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
-STOP_SECONDS = 30.0
+STOP_SECONDS = patient(30.0)
 
 WEB_THREADS = 8
 DESK = ("manage.py", "desk")

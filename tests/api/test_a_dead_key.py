@@ -51,7 +51,7 @@ def test_c27_a_dead_key_is_told_in_every_answer_that_needs_it(
     assert (replayed.status_code, replayed.content) == (202, first.content)
     root = me.orders.rpartition("/")[0]
     answers = {
-        name: me.session.request(method, url, timeout=5)
+        name: me.session.request(method, url, timeout=60)
         for name, method, url in (
             ("cancel", "DELETE", f"{me.orders}/{resting['id']}"),
             ("positions", "GET", f"{root}/positions"),
@@ -78,6 +78,6 @@ def answers_of(me: Caller, status: int) -> list[requests.Response]:
 def pool(origin: str, account_id: str) -> dict[str, object]:
     """What `GET pool` shows of the account."""
     bearer = {"Authorization": f"Bearer {token([account_id], permissions=('monitor',))}"}
-    answer = requests.get(f"{origin}/api/v1/pool", headers=bearer, timeout=5)
+    answer = requests.get(f"{origin}/api/v1/pool", headers=bearer, timeout=60)
     shown: dict[str, object] = answer.json()["accounts"][0]
     return shown

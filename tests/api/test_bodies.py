@@ -51,7 +51,7 @@ MALFORMED = {
 }
 
 
-@pytest.mark.timeout(3, func_only=True)
+@pytest.mark.timeout(60, func_only=True)
 @pytest.mark.parametrize("raw", MALFORMED.values(), ids=MALFORMED)
 def test_what_is_not_one_json_object_is_400_and_stores_nothing(api: Api, raw: bytes) -> None:
     problem(api.place(raw), 400, "malformed-body")

@@ -30,11 +30,11 @@ class Caller:
     def place(self, key: str, **changed: Any) -> requests.Response:
         headers = {"Idempotency-Key": key, **changed.pop("headers", {})}
         return self.session.post(
-            f"{self.orders}/stocks", json=GOOD | changed, headers=headers, timeout=15
+            f"{self.orders}/stocks", json=GOOD | changed, headers=headers, timeout=60
         )
 
     def get(self, rest: str) -> Any:
-        return self.session.get(self.orders + rest, timeout=5).json()
+        return self.session.get(self.orders + rest, timeout=60).json()
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_an_order_goes_from_http_to_fill(caller: tuple[Caller, SandboxProcess, s
     again = me.place(key, type="market", limit_price=None)
     order = until(lambda: settled(me, first.json()["id"]), seconds=20)
     waited = me.place(new_key(), limit_price="1", headers={"Prefer": "wait=10"})
-    canceled = me.session.delete(f"{me.orders}/{waited.json()['id']}", timeout=5)
+    canceled = me.session.delete(f"{me.orders}/{waited.json()['id']}", timeout=60)
 
     assert (first.status_code, again.status_code, again.content) == (202, 202, first.content)
     assert order["status"] == "filled"
@@ -73,7 +73,7 @@ def test_an_order_goes_from_http_to_fill(caller: tuple[Caller, SandboxProcess, s
     assert canceled.status_code == 202
     assert until(lambda: settled(me, waited.json()["id"]), seconds=20)["status"] == "canceled"
     assert [each["status"] for each in me.get("?status=all")["orders"]] == ["canceled", "filled"]
-    foreign = me.session.get(me.orders.replace(me.orders.split("/")[-2], theirs), timeout=5)
+    foreign = me.session.get(me.orders.replace(me.orders.split("/")[-2], theirs), timeout=60)
     assert foreign.status_code == 404
     assert_raw_oddities_are_refused(me.origin)
 
@@ -103,11 +103,11 @@ def assert_raw_oddities_are_refused(origin: str) -> None:
         b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03", b"GET\r\n\r\n", b"\x00" * 64,
     ):  # fmt: skip
-        with socket.create_connection((host, int(port)), timeout=5) as sock:
+        with socket.create_connection((host, int(port)), timeout=60) as sock:
             sock.sendall(raw)
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_WR)
             answer = received(sock)
         assert answer == b"" or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4")), answer[:80]
         assert b"<html" not in answer.lower()
-    assert requests.get(f"{origin}/health/live", timeout=5).status_code == 200
+    assert requests.get(f"{origin}/health/live", timeout=60).status_code == 200

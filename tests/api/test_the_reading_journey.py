@@ -36,7 +36,7 @@ class Reader:
         self.session.headers["Authorization"] = f"Bearer {mine}"
 
     def ask(self, path: str) -> requests.Response:
-        return self.session.get(f"{self.api}/{path}", timeout=15)
+        return self.session.get(f"{self.api}/{path}", timeout=60)
 
     def read(self, path: str) -> Any:
         answer = self.ask(path)
@@ -71,7 +71,7 @@ def trade(me: Reader) -> None:
         f"{me.api}/accounts/{me.account}/orders/stocks",
         json=order,
         headers={"Prefer": "wait=10"},
-        timeout=20,
+        timeout=60,
     )
     placed.raise_for_status()
     until(lambda: me.of_mine("fills")["fills"], seconds=30)

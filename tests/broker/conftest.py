@@ -100,7 +100,7 @@ class Owner:
 
     def wait_until(self, holds: Callable[["Owner"], object]) -> None:
         with self._changed:
-            assert self._changed.wait_for(lambda: holds(self), timeout=10), self.events
+            assert self._changed.wait_for(lambda: holds(self), timeout=60), self.events
 
     def _add(self, event: tuple[str, str | bytes]) -> None:
         with self._changed:

@@ -182,7 +182,7 @@ def tunneling_to(port: int) -> Behaviour:
             back = threading.Thread(target=_pump, args=(inner, sock), daemon=True)
             back.start()
             _pump(sock, inner)
-            back.join(5)
+            back.join(60)
         return False
 
     return behave

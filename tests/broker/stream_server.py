@@ -38,12 +38,12 @@ class StreamServer:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-        assert self._ready.wait(5)
+        assert self._ready.wait(60)
         self.url = f"ws://127.0.0.1:{self.port}/stream"
 
     def close(self) -> None:
         self.loop.call_soon_threadsafe(self.closing.set)
-        self._thread.join(5)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
     @contextmanager

@@ -46,11 +46,11 @@ def test_a_full_queue_says_so_at_once_and_is_counted(drains_of: DrainsOf) -> Non
 
     def handle(*_: Any) -> None:
         busy.set()
-        gate.wait(5)
+        gate.wait(60)
 
     drains = drains_of(handle, workers=1, capacity=2)
     drains.deliver("account_001", b"1", 0.0)
-    assert busy.wait(5)
+    assert busy.wait(60)
     drains.deliver("account_001", b"2", 0.0)
     drains.deliver("account_001", b"3", 0.0)
 

@@ -74,7 +74,7 @@ def test_g16_t50_after_a_halt_is_confirmed_nothing_of_a_burst_is_claimed(
         sandbox.fault("delay", route="POST /v2/orders", ms=100, times=0)
         placing = [clients.submit(one, number) for number in range(ORDERS)]
         for _ in range(ORDERS // 2):
-            assert half.acquire(timeout=30)
+            assert half.acquire(timeout=60)
         with halted() as row:
             told = confirmed(row)
             placed = [each.result(60) for each in placing]

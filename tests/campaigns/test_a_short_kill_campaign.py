@@ -8,7 +8,7 @@ from tests.campaigns.outcome import Plan
 pytestmark = pytest.mark.journeys
 
 
-@pytest.mark.timeout(480)
+@pytest.mark.timeout(1800)
 def test_orders_survive_kills_at_failpoints_and_at_random() -> None:
     plan = Plan(
         orders=16,

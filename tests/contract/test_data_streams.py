@@ -13,11 +13,12 @@ from alpaca.data.live.stock import StockDataStream
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from tests.support.crowd import patient
 from tests.support.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.contract
 
-PATIENCE = 15.0
+PATIENCE = patient(15.0)
 MSGPACK = {"Content-Type": "application/msgpack"}
 
 

@@ -30,7 +30,7 @@ def test_a_wrong_key_is_unauthorized_and_opens_no_account(
 ) -> None:
     before = broker.get("health")["accounts"]
 
-    answer = requests.get(f"{broker.url}/v2/account", headers=headers, timeout=5)
+    answer = requests.get(f"{broker.url}/v2/account", headers=headers, timeout=60)
 
     assert (answer.status_code, answer.json()) == (401, {"message": "unauthorized."})
     assert broker.get("health")["accounts"] == before

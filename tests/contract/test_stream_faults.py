@@ -81,6 +81,6 @@ async def test_a_closed_socket_is_forgotten(broker: SandboxProcess, account: str
 
 
 def test_a_plain_request_to_the_stream_is_refused(broker: SandboxProcess) -> None:
-    answer = requests.get(f"{broker.url}/stream", timeout=5)
+    answer = requests.get(f"{broker.url}/stream", timeout=60)
 
     assert answer.status_code == 400

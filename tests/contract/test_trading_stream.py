@@ -11,13 +11,14 @@ from alpaca.trading.models import TradeUpdate
 from alpaca.trading.requests import LimitOrderRequest, MarketOrderRequest
 from alpaca.trading.stream import TradingStream
 
+from tests.support.crowd import patient
 from tests.support.openapi import TRADING, check_schema, properties
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
 
 pytestmark = pytest.mark.contract
 
-SECONDS = 5.0
+SECONDS = patient(5.0)
 GROUPED_ONLY = {"group_id", "group_role", "ratio_qty"}
 ORDER_FIELDS = (properties(TRADING, "Order") - GROUPED_ONLY) | {"cancel_requested_at"}
 

@@ -95,12 +95,12 @@ class Held:
         inside = threading.Barrier(self._count + 1)
         for _ in range(self._count):
             self._pool.submit(self._wait, inside)
-        inside.wait(10)
+        inside.wait(60)
         return self
 
     def _wait(self, inside: threading.Barrier) -> None:
         with self._threads.waiting():
-            inside.wait(10)
+            inside.wait(60)
             self.go.wait(60)
 
     def __exit__(self, *_: object) -> None:

@@ -28,14 +28,14 @@ def readers(place: BodySlots, *names: str) -> Iterator[threading.Event]:
     def hold(name: str) -> None:
         with place.taken_by(name):
             held.release()
-            end.wait(30)
+            end.wait(60)
 
     threads = [threading.Thread(target=hold, args=(name,), daemon=True) for name in names]
     for thread in threads:
         thread.start()
     try:
         for _ in threads:
-            assert held.acquire(timeout=30)
+            assert held.acquire(timeout=60)
         yield end
     finally:
         end.set()

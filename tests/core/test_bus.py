@@ -36,7 +36,7 @@ def made() -> Iterator[tuple[Bus, Proxy]]:
 def heard(made: tuple[Bus, Proxy]) -> Iterator[tuple[Heard, Listener]]:
     handler = Heard()
     listener = made[0].listen(Topic.ORDERS, handler)
-    assert listener.connected.wait(5)
+    assert listener.connected.wait(60)
     # Connected is said before Redis has the subscription: wait for a first message to come through.
     until(lambda: made[0].publish((Topic.ORDERS, {"first": 1})) and handler.messages)
     handler.messages.clear()

@@ -18,11 +18,11 @@ def test_many_who_ask_at_once_are_one_call() -> None:
 
     def load() -> int:
         calls.append(1)
-        gate.wait(5)
+        gate.wait(60)
         return 7
 
     with ThreadPoolExecutor(20) as threads:
-        asked = [threads.submit(cache.get, "k", load, wait_seconds=5) for _ in range(20)]
+        asked = [threads.submit(cache.get, "k", load, wait_seconds=60) for _ in range(20)]
         until(lambda: calls)
         gate.set()
         answers = {each.result().value for each in asked}
@@ -46,11 +46,11 @@ def test_a_failure_is_told_to_everybody_who_waited_and_is_not_kept() -> None:
 
     def fail() -> int:
         calls.append(1)
-        gate.wait(5)
+        gate.wait(60)
         raise ValueError("no")
 
     with ThreadPoolExecutor(5) as threads:
-        asked = [threads.submit(cache.get, "k", fail, wait_seconds=5) for _ in range(5)]
+        asked = [threads.submit(cache.get, "k", fail, wait_seconds=60) for _ in range(5)]
         until(lambda: calls)
         gate.set()
         errors = [type(each.exception()) for each in asked]
@@ -63,7 +63,7 @@ def test_who_waits_too_long_for_somebody_else_s_call_is_told() -> None:
     cache, gate = a_cache(), threading.Event()
 
     with ThreadPoolExecutor(1) as thread:
-        slow = thread.submit(cache.get, "k", lambda: int(gate.wait(5)), wait_seconds=1)
+        slow = thread.submit(cache.get, "k", lambda: int(gate.wait(60)), wait_seconds=1)
         until(lambda: cache._loading)
         with pytest.raises(TimeoutError):
             cache.get("k", lambda: 9, wait_seconds=0.01)

@@ -190,7 +190,7 @@ def test_more_threads_than_connections_take_turns() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
 
     assert found == [1] * 60
 

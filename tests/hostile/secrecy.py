@@ -31,12 +31,13 @@ from tests.broker.loopback import LoopbackBroker, http
 from tests.matrix.nodes import Node, Web, running
 from tests.matrix.servers import Server, redis_server
 from tests.streaming.stream_process import COMMAND as STREAM
+from tests.support.crowd import patient
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
 from tests.trading.retry_path import WORKER
 
-COMMAND_SECONDS = 60.0
-CALL_SECONDS = 30.0
+COMMAND_SECONDS = patient(60.0)
+CALL_SECONDS = patient(30.0)
 START_SECONDS = 60.0
 
 MINE, THEIRS = "secrecy_001", "secrecy_echo"

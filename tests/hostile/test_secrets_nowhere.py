@@ -103,7 +103,7 @@ def speak_on_sockets(found: Gateway) -> None:
             try:
                 for message in messages:
                     socket.send(message)
-                    heard += [str(socket.recv(timeout=30)), str(socket.recv(timeout=2))]
+                    heard += [str(socket.recv(timeout=60)), str(socket.recv(timeout=2))]
             except (TimeoutError, ConnectionClosed) as ended:
                 heard.append(str(ended))
     found.sinks["frames of sockets"] = "\n".join(heard)

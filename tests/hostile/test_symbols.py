@@ -189,7 +189,7 @@ def test_h119_too_many_symbols_and_symbols_twice(api: Api) -> None:
             assert read(api.get(place + ",".join(symbols)))["orders"] == []
 
 
-@pytest.mark.timeout(60, func_only=True)
+@pytest.mark.timeout(600, func_only=True)
 def test_h120_patterns_are_judged_in_linear_time(api: Api) -> None:
     """Each of these takes a careless pattern hours: the test would never end."""
     long = 50_000

@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 
 import orjson
 
-PATIENCE_SECONDS = 20.0
+from tests.support.crowd import patient
+
+PATIENCE_SECONDS = patient(20.0)
 
 GOODBYE_ID = "goodbye-7f3a"
 GOODBYE = (

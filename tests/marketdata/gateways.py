@@ -49,7 +49,7 @@ class Gateway:
     def get(self, path: str, **query: Any) -> requests.Response:
         """Ask the first process for one path."""
         url = f"{self.origins[0]}/api/v1/{path}"
-        return self.session.get(url, params=query, timeout=30)
+        return self.session.get(url, params=query, timeout=60)
 
     def read(self, path: str, **query: Any) -> Any:
         """The body of a path that answers."""

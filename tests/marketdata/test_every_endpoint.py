@@ -100,8 +100,8 @@ def test_an_endpoint_asks_for_a_token_and_its_permission(market: Gateway, endpoi
     url = f"{market.origins[0]}{PREFIX}{ENDPOINTS[endpoint]}"
     trader = {"Authorization": f"Bearer {token([], permissions=['trade'])}"}
 
-    assert requests.get(url, timeout=10).status_code == 401
-    refused = requests.get(url, headers=trader, timeout=10)
+    assert requests.get(url, timeout=60).status_code == 401
+    refused = requests.get(url, headers=trader, timeout=60)
 
     assert (refused.status_code, refused.json()["reason"]) == (403, "missing-permission")
     assert "market_data" in refused.json()["detail"]

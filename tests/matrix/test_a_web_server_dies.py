@@ -68,7 +68,7 @@ def test_c00_a_client_cut_off_while_it_writes_has_placed_nothing(
         "half the body": whole + body[: len(body) // 2],
     }[part]
 
-    with socket.create_connection(("127.0.0.1", web.port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", web.port), timeout=60) as client:
         client.sendall(written.encode())
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST)
 

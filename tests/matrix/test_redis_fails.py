@@ -96,7 +96,7 @@ def test_c18_c20_without_redis_orders_flow_and_nobody_piles_up_behind_it(
     fail(gateway.redis)
     try:
         took = [gateway.place(f"{fail.__name__}-{number}") for number in range(ORDERS)]
-        told = requests.get(f"{gateway.web.origin}/api/v1/health", timeout=5).json()["status"]
+        told = requests.get(f"{gateway.web.origin}/api/v1/health", timeout=60).json()["status"]
         until(lambda: gateway.unfilled() == 0, seconds=20)
         grown = gateway.web.threads() + gateway.desk.threads() - threads
     finally:
@@ -106,7 +106,7 @@ def test_c18_c20_without_redis_orders_flow_and_nobody_piles_up_behind_it(
     # One request in five seconds waits for it, 200 ms; were it each, the one in the middle would.
     assert CALL_SECONDS == 0.2
     assert [each for each in took if not each.is_within(CALL_SECONDS + OWN_SECONDS)] == []
-    assert sorted(took, key=lambda each: each.seconds)[ORDERS // 2].is_within(CALL_SECONDS / 2)
+    assert sorted(took, key=lambda each: each.seconds)[ORDERS // 2].is_within(CALL_SECONDS / 4)
     assert grown < ORDERS
     assert len(held(sandbox, gateway.account_id)) == there + ORDERS
     assert "order.unknown" not in kinds(gateway.account_id)

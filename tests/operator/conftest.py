@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from opitios.core.embedded import processes
+from tests.support.crowd import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 
 # A loaded machine may take its time; the promises themselves are asserted separately. Seconds.
-PATIENCE = 20.0
+PATIENCE = patient(20.0)
 
 
 class Run:

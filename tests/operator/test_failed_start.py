@@ -7,7 +7,7 @@ import pytest
 
 from tests.operator.clone import Clone
 
-pytestmark = [pytest.mark.journeys, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.journeys, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture

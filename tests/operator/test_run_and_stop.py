@@ -17,7 +17,7 @@ from opitios.management.gateway import Gateway
 from tests.operator.clone import UP_SECONDS, Clone
 from tests.operator.conftest import PATIENCE
 
-pytestmark = [pytest.mark.journeys, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.journeys, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture

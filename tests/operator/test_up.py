@@ -18,7 +18,7 @@ PROGRAMS = (
     *("market-1", "worker-1", "beat-1"),
 )
 
-pytestmark = [pytest.mark.journeys, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.journeys, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +49,11 @@ def test_the_handout_is_private_and_every_address_in_it_answers(clone: Clone) ->
 
     assert clone.run.handout.stat().st_mode & 0o777 == 0o600
     for name in ("API_URL", "ADMIN_URL", "SANDBOX_URL"):
-        assert requests.get(handout[name], timeout=10, allow_redirects=False).status_code < 500
+        assert requests.get(handout[name], timeout=60, allow_redirects=False).status_code < 500
     token = {"Authorization": f"Bearer {handout['TOKEN_TRADER']}"}
     url = f"{handout['API_URL']}/api/v1/accounts"
-    known = requests.get(f"{url}/account_001/orders", headers=token, timeout=10)
-    other = requests.get(f"{url}/account_002/orders", headers=token, timeout=10)
+    known = requests.get(f"{url}/account_001/orders", headers=token, timeout=60)
+    other = requests.get(f"{url}/account_002/orders", headers=token, timeout=60)
     assert (known.status_code, other.status_code) == (200, 404)
 
 

@@ -135,7 +135,7 @@ def _send_until_cut(broker: SandboxProcess, numbers: Iterator[int]) -> list[str]
                 f"{broker.url}/v2/orders",
                 json=body(client_order_id),
                 headers=broker.headers(ACCOUNT),
-                timeout=5,
+                timeout=60,
             )
             assert answer.status_code == 200
             answered.append(client_order_id)

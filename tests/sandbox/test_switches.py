@@ -98,7 +98,7 @@ def test_a_switch_that_makes_no_sense_is_refused_and_not_remembered(
 ) -> None:
     lines = broker.summary()["lines"]
 
-    answer = requests.post(f"{broker.url}/sandbox/{name}", json=body, timeout=5)
+    answer = requests.post(f"{broker.url}/sandbox/{name}", json=body, timeout=60)
 
     assert answer.status_code == 422
     assert answer.json()["message"]
@@ -106,6 +106,6 @@ def test_a_switch_that_makes_no_sense_is_refused_and_not_remembered(
 
 
 def test_a_switch_that_is_not_json_is_refused(broker: SandboxProcess) -> None:
-    answer = requests.post(f"{broker.url}/sandbox/fills", data=b"{", timeout=5)
+    answer = requests.post(f"{broker.url}/sandbox/fills", data=b"{", timeout=60)
 
     assert (answer.status_code, answer.json()) == (400, {"message": "the body is not JSON"})

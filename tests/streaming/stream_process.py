@@ -20,12 +20,13 @@ from websockets.sync.client import ClientConnection, connect
 from opitios.core import clock
 from opitios.core.embedded import ports
 from opitios.management.stack import stream_command
+from tests.support.crowd import patient
 from tests.support.until import until
 
 ROOT = Path(__file__).resolve().parents[2]
 
 # A loaded machine may take its time; the promises themselves are asserted separately. Seconds.
-PATIENCE = 20.0
+PATIENCE = patient(20.0)
 
 
 class StreamProcess:

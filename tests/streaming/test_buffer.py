@@ -22,7 +22,7 @@ async def drained(outbox: Outbox) -> tuple[list[str], int]:
     async def send(text: str) -> None:
         sent.append(text)
 
-    return sent, await asyncio.wait_for(outbox.drain(AsgiLine(send)), 5)
+    return sent, await asyncio.wait_for(outbox.drain(AsgiLine(send)), 60)
 
 
 async def test_frames_leave_in_order_and_then_the_close() -> None:

@@ -48,7 +48,7 @@ class Server:
             self._changed.notify_all()
 
     async def ended(self) -> None:
-        await asyncio.wait_for(self.task, 5)
+        await asyncio.wait_for(self.task, 60)
 
     async def until_sent(self, count: int) -> list[Any]:
         async with asyncio.timeout(5), self._changed:

@@ -85,7 +85,7 @@ def test_plain_http_is_answered_with_a_problem(
     url = f"http://127.0.0.1:{stream.port}{path}"
 
     answer = requests.request(
-        method, url, timeout=10, data=b"x" * 1000, headers={"X-Request-ID": "mine-1"}
+        method, url, timeout=60, data=b"x" * 1000, headers={"X-Request-ID": "mine-1"}
     )
 
     assert (answer.status_code, answer.json()["reason"]) == (404, "not-found")

@@ -85,7 +85,7 @@ def test_live_and_replayed_are_the_same_bytes_but_for_when_they_left(
 
 def _texts(socket: Client, count: int) -> Iterator[str]:
     while count > 0:
-        frame = socket.socket.recv(timeout=20)
+        frame = socket.socket.recv(timeout=60)
         for message in json.loads(frame):
             if message["T"] in {"order", "account"}:
                 sent_at = message["sent_at"]

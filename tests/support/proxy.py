@@ -75,7 +75,7 @@ class Proxy:
         self._reads.set()
         self.let_go()
         self.cut()
-        self._thread.join(5)
+        self._thread.join(60)
 
     def swallow_the_answer_to(self, request: bytes, *, and_vanish: bool = False) -> None:
         """Let the next request with these bytes in it through, and its answer never.

@@ -10,10 +10,12 @@ from typing import IO, Any, Self
 
 import requests
 
+from tests.support.crowd import patient
+
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 20.0
-CALL_SECONDS = 10.0
-STOP_SECONDS = 10.0
+START_SECONDS = patient(20.0)
+CALL_SECONDS = patient(10.0)
+STOP_SECONDS = patient(10.0)
 
 
 class SandboxProcess:

@@ -26,6 +26,7 @@ from psycopg import sql
 from opitios.core.embedded import homes, ports, postgres, processes, redis, roles
 from opitios.core.embedded.program import Child, Program
 from opitios.core.embedded.runfolder import RunFolder
+from tests.support.crowd import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 CLONE = RunFolder(ROOT).key
@@ -35,7 +36,7 @@ FOLDER = "opitios-tests-"
 QUICK = {"fsync": "off", "full_page_writes": "off"}
 
 # A server from a wheel starts in half a second; a loaded machine may take its time. Seconds.
-START_SECONDS = 30.0
+START_SECONDS = patient(30.0)
 
 
 @dataclass(frozen=True, slots=True)

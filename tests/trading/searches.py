@@ -84,6 +84,13 @@ def make_old(row: Row, seconds: float) -> None:
     _move(row, "began_at", seconds)
 
 
+def let_it_be_late(row: Row) -> None:
+    """Let an order's deadline have passed."""
+    database.rows(
+        "UPDATE trading_order SET not_after = clock_timestamp() WHERE id = %s", (row["id"],)
+    )
+
+
 def _move(row: Row, column: str, seconds: float) -> None:
     database.rows(
         f"UPDATE trading_search SET {column} = clock_timestamp() - %s * interval '1 second'"  # noqa: S608 - a name of ours

@@ -159,7 +159,7 @@ def test_writers_at_once_decide_anew_and_every_fill_is_kept(account: str) -> Non
     together = Barrier(8)
 
     def run(number: int) -> None:
-        together.wait(10)
+        together.wait(60)
         told = report(
             row, "partially_filled", second=1.0 + number, filled_qty=str(number + 1),
             event="partial_fill", execution=fill(f"e-{number}", 1),
@@ -185,14 +185,14 @@ def test_a_cancel_and_a_claim_at_once_never_both_win(account: str) -> None:
         together = Barrier(2)
 
         def cancel(row: Row = row, together: Barrier = together) -> bool:
-            together.wait(10)
+            together.wait(60)
             try:
                 return orders.cancel_order(row, asked()).never_sent
             finally:
                 connection.close()
 
         def claim(row: Row = row, together: Barrier = together) -> bool:
-            together.wait(10)
+            together.wait(60)
             try:
                 return executions.claim(row, owner="d", process="p") is not None
             finally:

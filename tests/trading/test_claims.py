@@ -130,14 +130,14 @@ def test_no_claim_commits_after_a_suspension_is_confirmed(account: str) -> None:
     together = Barrier(5)
 
     def claim_all(mine: list[dict[str, Any]]) -> None:
-        together.wait(10)
+        together.wait(60)
         for row in mine:
             claim(row)
         connection.close()
 
     with ThreadPoolExecutor(4) as threads:
         claiming = [threads.submit(claim_all, rows[number::4]) for number in range(4)]
-        together.wait(10)
+        together.wait(60)
         until(lambda: "order.submitting" in kinds(account))
         custody.suspend(account, actor=CAUSE.actor, reason="odd orders")
         confirmed = len(kinds(account))
@@ -168,7 +168,7 @@ def test_of_twenty_claims_at_once_one_wins(row: dict[str, Any]) -> None:
     together = Barrier(20)
 
     def run(_number: int) -> Claimed | None:
-        together.wait(10)
+        together.wait(60)
         try:
             return claim(row)
         finally:

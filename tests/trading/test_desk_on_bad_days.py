@@ -7,10 +7,11 @@ import pytest
 
 from opitios.core import bus
 from tests.support.accounts import lease
-from tests.support.orders import asked, folded, kinds, place, plain_json, row_of, soon
+from tests.support.orders import asked, folded, kinds, place, plain_json, row_of
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
 from tests.trading.desks import RunningDesk, running_desk
+from tests.trading.searches import let_it_be_late
 from tests.trading.test_desk_sends import detail_of, held
 from trading import executions, orders, shapes
 
@@ -78,8 +79,9 @@ def test_what_lapsed_here_and_appears_there_is_cancelled_at_once(
     sandbox: SandboxProcess, trading_account: str, desk: RunningDesk
 ) -> None:
     sandbox.fault("reset", account=trading_account, route="*orders*", times=1)
-    row = row_of(place(trading_account, limit_price=Decimal(1), not_after=soon(0.4)))
-    desk.wait_for(row, "lapsed", seconds=12)
+    row = desk.wait_for(place(trading_account, limit_price=Decimal(1)), "unknown")
+    let_it_be_late(row)
+    desk.wait_for(row, "lapsed")
     body = {"symbol": "AAPL", "qty": "10", "side": "buy", "type": "limit", "limit_price": "1",
             "time_in_force": "day", "client_order_id": row["client_order_id"]}  # fmt: skip
 

@@ -12,6 +12,7 @@ from tests.trading.desks import running_desk
 from tests.trading.searches import (
     at_broker,
     forsake,
+    let_it_be_late,
     look_up,
     make_due,
     make_old,
@@ -37,8 +38,8 @@ def arrive(sandbox: SandboxProcess, row: Row, **changed: Any) -> None:
 
 def given_up(sandbox: SandboxProcess, step: Step) -> Row:
     """An order that was lost on its way and lapsed."""
-    row = unknown(sandbox, step, not_after=soon(0.3))
-    until(lambda: row["not_after"] < soon(0))
+    row = unknown(sandbox, step)
+    let_it_be_late(row)
     lapsed = look_up(step, row, ABSENT_AFTER_LOOK_UPS)
     assert (lapsed["status"], lapsed["reason"]) == ("lapsed", "not-at-broker")
     return lapsed
@@ -52,8 +53,9 @@ def test_an_order_slower_than_everything_is_cancelled_when_it_appears(
     config = get_config().model_copy(update={"timers": timers})
     sandbox.fault("delay", account=trading_account, route="POST /v2/orders", ms=6000)
     with running_desk(trading_account, config=config) as desk:
-        row = row_of(place(trading_account, limit_price=1, not_after=soon(0.4)))
-        desk.wait_for(row, "lapsed", seconds=5.5)
+        row = desk.wait_for(place(trading_account, limit_price=1), "unknown")
+        let_it_be_late(row)
+        desk.wait_for(row, "lapsed")
 
         now = desk.wait_for(row, "canceled", seconds=15)
 

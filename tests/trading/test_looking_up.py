@@ -9,7 +9,7 @@ from opitios.core import database
 from tests.support.orders import asked, entries, kinds, placed_row, row_of, soon
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
-from tests.trading.searches import at_broker, look_up, lost, search_of, unknown
+from tests.trading.searches import at_broker, let_it_be_late, look_up, lost, search_of, unknown
 from tests.trading.sending import Step
 from trading import orders, queries, sweeps
 from trading.resolver import ABSENT_AFTER_LOOK_UPS, MOST_RE_SENDS
@@ -77,8 +77,8 @@ def test_every_answer_to_a_look_up_is_kept_with_the_order(
 
 
 def test_one_proven_absent_too_late_is_lapsed(sandbox: SandboxProcess, step: Step) -> None:
-    row = unknown(sandbox, step, not_after=soon(0.3))
-    until(lambda: row["not_after"] < soon(0))
+    row = unknown(sandbox, step)
+    let_it_be_late(row)
 
     now = look_up(step, row, ABSENT_AFTER_LOOK_UPS)
 

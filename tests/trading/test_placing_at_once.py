@@ -37,7 +37,7 @@ def at_once(call: Callable[[int], Accepted]) -> list[Accepted | Problem]:
     together = Barrier(THREADS)
 
     def run(number: int) -> Accepted | Problem:
-        together.wait(10)
+        together.wait(60)
         return answered(lambda: call(number))
 
     with ThreadPoolExecutor(THREADS) as threads:

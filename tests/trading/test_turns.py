@@ -102,7 +102,7 @@ def test_every_waiting_thread_is_told_of_the_close() -> None:
 
     turns.close()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
 
     assert told == [None] * 8
 

@@ -86,7 +86,7 @@ def test_what_the_server_refuses_fails_alone(accounts: list[str]) -> None:
         with transaction.atomic():
             database.row("SELECT journal_lock(%s)", (accounts[1],))
             held.set()
-            assert gathered.wait(10)
+            assert gathered.wait(60)
 
     def ask(one: Write) -> str | None:
         try:
@@ -99,7 +99,7 @@ def test_what_the_server_refuses_fails_alone(accounts: list[str]) -> None:
     blocked = [claiming(placed_row(accounts[1])) for _ in range(writes.AT_ONCE)]
     with ThreadPoolExecutor(8) as threads:
         holder = threads.submit(hold)
-        assert held.wait(10)
+        assert held.wait(60)
         first = [threads.submit(ask, one) for one in blocked]
         while writes._combined._idle:
             assert not any(each.done() for each in first)
@@ -142,7 +142,7 @@ def test_many_claims_and_cancels_of_the_same_accounts_never_wait_for_each_other(
         orders.cancel_order(row, asked())
 
     def each_of(mine: list[Row], do: Callable[[Row], None]) -> None:
-        together.wait(10)
+        together.wait(60)
         for row in mine:
             do(row)
         connection.close()
