@@ -87,6 +87,8 @@ class Servers:
 
         Raises ServerError or HomeError, saying what to do.
         """
+        # A background job's children ignore it, and are ended by it.
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
         self._lock = _claimed_folder(self._folder)
         if not (self._server_url and "REDIS_URL" in self._environment):
             self._home = homes.choose(self._folder, key=self._home_key)
