@@ -65,5 +65,5 @@ class Served:
             raise RuntimeError(f"granian ended: {self.log.read_text()[-2000:]}")
         try:
             return requests.get(f"{self.url}/health/live", timeout=2).ok
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False

@@ -64,5 +64,5 @@ def _process(arguments: tuple[str, ...], role: str, folder: Path, **more: str) -
 def _is_ready(origin: str) -> bool:
     try:
         return requests.get(f"{origin}/health/ready", timeout=1).status_code == 200
-    except (requests.ConnectionError, requests.Timeout):
+    except requests.RequestException:
         return False
