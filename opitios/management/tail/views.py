@@ -253,8 +253,10 @@ def _state(message: Message) -> tuple[str, str]:
     channel, state = lines.word(message.get("channel")), lines.word(message.get("state"))
     feed = f" of {lines.word(message['feed'])}" if message.get("feed") else ""
     since = lines.word(message.get("since"))[11:19]
+    missing = " ".join(map(lines.word, message.get("missing") or ()))
     told = f"{channel}{feed}: {state} since {since} UTC"
-    return told, "good" if state == "live" else "warn"
+    told += f", no prices of {missing}" if missing else ""
+    return told, "good" if state == "live" and not missing else "warn"
 
 
 def choose(*, as_json: bool, title: str) -> View:

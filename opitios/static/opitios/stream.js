@@ -243,7 +243,8 @@ const HEARD = {
     heartbeat(message) { say("heartbeat", moved(message.accounts), "", message); },
     status(message) {
         const told = `${message.channel}${message.feed ? ` of ${message.feed}` : ""}: ${message.state} since ${(message.since || "").slice(11, 19)}`;
-        say("status", told, STATES[message.state] || "warn", message);
+        const missing = (message.missing || []).join(" ");
+        say("status", missing ? `${told}, no prices of ${missing}` : told, missing ? "warn" : STATES[message.state] || "warn", message);
         feeds.set(message.channel, message);
         drawFeeds();
     },
