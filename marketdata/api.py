@@ -44,8 +44,7 @@ class LatestView(MarketDataView):
         check = option_symbol if self.is_option else stock_symbol
         symbols = several(query.get("symbols"), check)
         database.release()
-        found, errors = get_sources().latest(self.kind).many(symbols, feed)
-        rows = b",".join(b'"%s":%s' % (each.encode(), row) for each, row in found.items())
+        rows, errors = get_sources().latest(self.kind).many(symbols, feed)
         return answer_bytes(
             b'{"%s":{%s},"errors":%s}' % (wrapper.encode(), rows, jsontext.dumps(errors))
         )

@@ -4,6 +4,7 @@ Everybody who asks within a second is answered by one call: kept in the process,
 between processes, and the symbols that are asked for all the time are refreshed along with it.
 """
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -30,9 +31,9 @@ FRESH_OPEN, FRESH_CLOSED = 1.0, 15.0
 STALE_SECONDS = 60.0
 # Symbols kept: about 12,000 stocks are listed, each in up to three feeds.
 KEPT_SYMBOLS = 20_000
-# A symbol asked for within so many seconds is refreshed along with others from half its time on; so
-# many of them at the most.
-HOT_SECONDS = 3.0
+# A symbol asked for within so many seconds is refreshed along with others once this share of its
+# time is over, so that all of them soon need one call together; so many of them at the most.
+HOT_SECONDS, OLD_SHARE = 3.0, 0.25
 MOST_AHEAD = 200
 # Symbols in one call: their names make its URL.
 MOST_A_CALL = 400
@@ -40,6 +41,11 @@ MOST_A_CALL = 400
 MOST_TOGETHER, AT_ONCE = 50, 2
 # Somebody else's call has a head start; its whole time is enough for everybody who waits for it.
 WAIT_SECONDS = LONGEST_SECONDS
+
+# Who misses what a call under way takes along waits so long for it.
+COMING_SECONDS = 1.0
+# Who has an older answer to show waits so long for a new one.
+PATIENCE_SECONDS = 0.5
 
 # The broker knows no such symbol: this is kept as well.
 NOTHING = b""
@@ -60,6 +66,27 @@ class Kind:
     read: Callable[[DataPort, Sequence[str], str], Answer]
     # The channel of the live feed that tells the same; None: there is none.
     channel: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A fresh answer, written out but for its source and age; with its symbol as key before it.
+
+    `at` and `until` are when it came and until when it is fresh, in monotonic seconds.
+    """
+
+    symbol: str
+    text: bytes
+    at: float
+    until: float
+
+    def in_a_map(self, now: float) -> bytes:
+        """Show it beside others, each under its symbol."""
+        return b'%scache","age_ms":%d}' % (self.text, (now - self.at) * 1000)
+
+    def alone(self, now: float) -> bytes:
+        """Show it by itself."""
+        return self.in_a_map(now)[len(self.symbol) + 3 :]
 
 
 class Latest:
@@ -84,10 +111,12 @@ class Latest:
         )
         # For when the broker is away.
         self._last: Shelf[bytes] = Shelf(size=KEPT_SYMBOLS, keep_seconds=STALE_SECONDS)
-        # By feed: the keys that were asked for lately.
-        self._hot: Mapping[str, Shelf[None]] = {
-            feed: Shelf(size=KEPT_SYMBOLS, keep_seconds=HOT_SECONDS) for feed in kind.feeds
-        }
+        # The fresh ones once more, ready to be shown: this is the hottest path, and takes no lock.
+        self._ready: dict[str, _Row] = {}
+        # What calls under way take along, and when they are done.
+        self._coming: dict[str, threading.Event] = {}
+        # By feed: when a key was asked for last. Written without a lock, a key at a time.
+        self._hot: Mapping[str, dict[str, float]] = {feed: {} for feed in kind.feeds}
         self._together = {feed: self._combined(feed) for feed in kind.feeds}
 
     @property
@@ -108,7 +137,11 @@ class Latest:
             return _shown(symbol, feed, streamed, "stream")
         asked_at = clock.monotonic()
         key = self._key(symbol, feed)
-        self._note([key], feed)
+        self._hot[feed][key] = asked_at
+        row = self._ready.get(key)
+        if row is not None and row.until > asked_at:
+            ANSWERS.add((self.kind.name, "cache"))
+            return row.alone(asked_at)
         try:
             kept = self._fresh.kept(key) or self._load([symbol], feed)[key]
         except (BrokerError, NoDataAccount, TimeoutError) as error:
@@ -127,32 +160,58 @@ class Latest:
             return None
         return _shown(symbol, feed, last, "cache")
 
-    def many(self, symbols: Sequence[str], feed: str) -> tuple[dict[str, bytes], dict[str, Any]]:
+    def many(self, symbols: Sequence[str], feed: str) -> tuple[bytes, dict[str, Any]]:
         """Answer several symbols: what is there of each, and of the others why it is not.
 
-        Raises Problem where there is nothing of any of them.
+        The first is the inside of a JSON object by symbol. Raises Problem where there is nothing of
+        any of them.
         """
         asked_at = clock.monotonic()
-        told = ((symbol, self._streamed(symbol, feed)) for symbol in symbols)
-        streamed = {symbol: kept for symbol, kept in told if kept is not None}
-        found = {symbol: _shown(symbol, feed, kept, "stream") for symbol, kept in streamed.items()}
-        others = [symbol for symbol in symbols if symbol not in streamed]
-        self._note([self._key(symbol, feed) for symbol in others], feed)
+        rows = self._at_hand(symbols, feed, asked_at)
+        missing = [symbol for symbol in symbols if symbol not in rows]
+        if not missing:
+            return b",".join(rows.values()), {}
+        found, problems = self._some_of_many(missing, feed, asked_at)
+        if not (found or rows):
+            raise next(iter(problems.values()))
+        rows |= {symbol: b'"%s":%s' % (symbol.encode(), row) for symbol, row in found.items()}
+        told = b",".join([rows[symbol] for symbol in symbols if symbol in rows])
+        return told, {symbol: _error_json(each) for symbol, each in problems.items()}
+
+    def _at_hand(self, symbols: Sequence[str], feed: str, asked_at: float) -> dict[str, bytes]:
+        """What the live feed tells of them, and what is kept and fresh, as rows of a map."""
+        streamed = self._all_streamed(symbols, feed)
+        rows = {
+            symbol: _in_a_map(symbol, feed, kept, "stream") for symbol, kept in streamed.items()
+        }
+        ANSWERS.add((self.kind.name, "stream"), by=len(rows))
+        others = [symbol for symbol in symbols if symbol not in rows] if rows else symbols
+        keys = [self._key(symbol, feed) for symbol in others]
+        self._hot[feed].update(dict.fromkeys(keys, asked_at))
+        ready = {
+            row.symbol: row.in_a_map(asked_at)
+            for key in keys
+            if (row := self._ready.get(key)) is not None and row.until > asked_at
+        }
+        ANSWERS.add((self.kind.name, "cache"), by=len(ready))
+        return rows | ready
+
+    def _some_of_many(
+        self, symbols: Sequence[str], feed: str, asked_at: float
+    ) -> tuple[dict[str, bytes], dict[str, Problem]]:
         failed: Exception | None = None
         kept: Mapping[str, Kept[bytes]] = {}
         try:
-            kept = self._load(others, feed)
+            kept = self._load(symbols, feed)
         except (BrokerError, NoDataAccount, TimeoutError) as error:
             failed = error
-        problems = {}
-        for symbol in others:
+        found, problems = {}, {}
+        for symbol in symbols:
             try:
                 found[symbol] = self._one_of_many(symbol, feed, kept, asked_at, failed)
             except Problem as problem:
                 problems[symbol] = problem
-        if not found:
-            raise next(iter(problems.values()))
-        return found, {symbol: _error_json(each) for symbol, each in problems.items()}
+        return found, problems
 
     def _one_of_many(
         self,
@@ -164,7 +223,9 @@ class Latest:
     ) -> bytes:
         mine = kept.get(self._key(symbol, feed)) or self._fresh.kept(self._key(symbol, feed))
         if mine is not None:
-            return _shown(symbol, feed, mine, _source(mine, asked_at))
+            source = _source(mine, asked_at)
+            ANSWERS.add((self.kind.name, source))
+            return _shown(symbol, feed, mine, source)
         return self._stale(symbol, feed, failed or TimeoutError())
 
     def _stale(self, symbol: str, feed: str, error: Exception) -> bytes:
@@ -180,6 +241,12 @@ class Latest:
             return None
         return self._live.find(self.kind.channel, symbol, feed)
 
+    def _all_streamed(self, symbols: Sequence[str], feed: str) -> dict[str, Kept[bytes]]:
+        if self._live is None or self.kind.channel is None:
+            return {}
+        told = ((symbol, self._streamed(symbol, feed)) for symbol in symbols)
+        return {symbol: kept for symbol, kept in told if kept is not None}
+
     def _last_known(self, symbol: str, feed: str) -> Kept[bytes] | None:
         """The newest word of a symbol that is not too old to be shown."""
         read = self._last.find(self._key(symbol, feed))
@@ -191,8 +258,12 @@ class Latest:
         return heard if read is None or heard.at > read.at else read
 
     def _load(self, symbols: Sequence[str], feed: str) -> dict[str, Kept[bytes]]:
+        keys = [self._key(symbol, feed) for symbol in symbols]
+        if all(self._last_known(symbol, feed) is not None for symbol in symbols):
+            # Shown as stale rather than waited for: a broker that hangs holds nobody up.
+            return self._fresh.get_soon(keys, self._together[feed], patience=PATIENCE_SECONDS)
         return self._fresh.get_many(
-            [self._key(symbol, feed) for symbol in symbols],
+            keys,
             self._together[feed],
             wait_seconds=WAIT_SECONDS,
         )
@@ -210,22 +281,51 @@ class Latest:
     ) -> list[Mapping[str, Kept[bytes]]]:
         """Answer what several threads miss by one look at Redis and one call."""
         wanted = list(dict.fromkeys(key for keys in questions for key in keys))
-        loaded = self._shared.load(
-            wanted,
-            lambda mine: self._ask(feed, mine),
-            keep_seconds=self._keep_seconds,
-            wait_seconds=WAIT_SECONDS,
-        )
-        self._last.put({key: kept for key, kept in loaded.items() if kept.value != NOTHING})
+        loaded = self._brought(wanted)
+        left = [key for key in wanted if key not in loaded]
+        if left:
+            loaded |= self._load_left(feed, left)
         # What was refreshed along the way goes to the cache with the first one's answer.
         more = {key: kept for key, kept in loaded.items() if key not in wanted}
         answers = [{key: loaded[key] for key in keys} for keys in questions]
         answers[0] |= more
         return list(answers)
 
-    def _ask(self, feed: str, mine: Sequence[str]) -> dict[str, bytes]:
-        """Ask the broker for these keys, and for what is hot besides."""
-        keys = list(dict.fromkeys([*mine, *self._ahead(feed, room=MOST_A_CALL - len(mine))]))
+    def _load_left(self, feed: str, left: Sequence[str]) -> dict[str, Kept[bytes]]:
+        done = threading.Event()
+        try:
+            loaded = self._shared.load(
+                left,
+                lambda mine: self._ask(feed, mine, done),
+                keep_seconds=self._keep_seconds,
+                wait_seconds=WAIT_SECONDS,
+            )
+            there = {key: kept for key, kept in loaded.items() if kept.value != NOTHING}
+            self._last.put(there)
+            self._make_ready(feed, there)
+        finally:
+            for key in [key for key, call in self._coming.copy().items() if call is done]:
+                self._coming.pop(key, None)
+            done.set()
+        return loaded
+
+    def _brought(self, wanted: Sequence[str]) -> dict[str, Kept[bytes]]:
+        """Wait a moment for what calls under way take along; what they brought of it."""
+        calls = {call for key in wanted if (call := self._coming.get(key)) is not None}
+        if not calls:
+            return {}
+        until = clock.monotonic() + COMING_SECONDS
+        for call in calls:
+            call.wait(max(0.0, until - clock.monotonic()))
+        fresh_since = clock.monotonic() - self._keep_seconds
+        brought = ((key, self._last.find(key)) for key in wanted)
+        return {key: kept for key, kept in brought if kept is not None and kept.at > fresh_since}
+
+    def _ask(self, feed: str, mine: Sequence[str], done: threading.Event) -> dict[str, bytes]:
+        """Ask the broker for these keys, and for what is hot besides; `done` is when it is here."""
+        ahead = self._ahead(feed, room=MOST_A_CALL - len(mine))
+        self._coming.update(dict.fromkeys(ahead, done))
+        keys = list(dict.fromkeys([*mine, *ahead]))
         answers: dict[str, bytes] = {}
         for start in range(0, len(keys), MOST_A_CALL):
             symbols = [_symbol(key) for key in keys[start : start + MOST_A_CALL]]
@@ -266,14 +366,30 @@ class Latest:
         # Of its kind too: kinds share one Redis.
         return f"{symbol} {feed} {self.kind.name}"
 
-    def _note(self, keys: Sequence[str], feed: str) -> None:
-        asked = Kept(None, clock.monotonic())
-        self._hot[feed].put(dict.fromkeys(keys, asked))
+    def _make_ready(self, feed: str, loaded: Mapping[str, Kept[bytes]]) -> None:
+        keep = self._keep_seconds
+        rows = {
+            key: _Row(_symbol(key), _text(_symbol(key), feed, kept), kept.at, kept.at + keep)
+            for key, kept in loaded.items()
+        }
+        if len(self._ready) > KEPT_SYMBOLS:
+            # What is still fresh stands in the cache as well.
+            self._ready = {}
+        self._ready.update(rows)
+
+    def _lately(self, feed: str) -> list[str]:
+        """The keys of a feed that were asked for in the last seconds; the others are forgotten."""
+        since = clock.monotonic() - HOT_SECONDS
+        asked = self._hot[feed]
+        for key, at in asked.copy().items():
+            if at < since:
+                asked.pop(key, None)
+        return list(asked.copy())
 
     def _ahead(self, feed: str, *, room: int) -> list[str]:
         """The keys of a feed that are asked for all the time, and are old or soon will be."""
-        old = clock.monotonic() - self._keep_seconds / 2
-        kept = ((key, self._fresh.kept(key)) for key in self._hot[feed].held())
+        old = clock.monotonic() - self._keep_seconds * OLD_SHARE
+        kept = ((key, self._fresh.kept(key)) for key in self._lately(feed))
         due = (key for key, answer in kept if answer is None or answer.at < old)
         return list(islice(due, max(0, min(room, MOST_AHEAD))))
 
@@ -289,9 +405,18 @@ def _source(kept: Kept[bytes], asked_at: float) -> str:
 def _shown(symbol: str, feed: str, kept: Kept[bytes], source: str) -> bytes:
     if kept.value == NOTHING:
         raise unknown(symbol)
-    # By hand: this is the answer of the hottest path, and all of it is plain ASCII words.
-    ours = f',"feed":"{feed}","source":"{source}","age_ms":{kept.age_ms}}}'
-    return b'{"symbol":"' + symbol.encode() + b'",' + kept.value[1:-1] + ours.encode()
+    return _in_a_map(symbol, feed, kept, source)[len(symbol) + 3 :]
+
+
+def _in_a_map(symbol: str, feed: str, kept: Kept[bytes], source: str) -> bytes:
+    return b'%s%s","age_ms":%d}' % (_text(symbol, feed, kept), source.encode(), kept.age_ms)
+
+
+def _text(symbol: str, feed: str, kept: Kept[bytes]) -> bytes:
+    """Write an answer as far as its source. By hand: all of it is plain ASCII words."""
+    name = symbol.encode()
+    ours = b',"feed":"%s","source":"' % feed.encode()
+    return b'"%s":{"symbol":"%s",%s%s' % (name, name, kept.value[1:-1], ours)
 
 
 def _error_json(problem: Problem) -> dict[str, str]:

@@ -2,8 +2,11 @@
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -21,10 +24,14 @@ logger = structlog.get_logger("app")
 
 T = TypeVar("T")
 
-# Seconds after the question in which another account may still be asked. One call takes at most
-# 5 s (opitios.broker.alpaca.transport), so an answer or its absence comes within 7.
-TRY_SECONDS = 2.0
-LONGEST_SECONDS = TRY_SECONDS + 5.0
+# Seconds that one call takes at the most (opitios.broker.alpaca.transport).
+CALL_SECONDS = 5.0
+# Seconds after the question in which another account may still be asked. An answer or its absence
+# comes within their sum.
+TRY_SECONDS = 4.0
+LONGEST_SECONDS = TRY_SECONDS + CALL_SECONDS
+# Calls that one process has under way at one time, those that nobody waits for included.
+MOST_CALLS = 32
 
 # Seconds a question waits for the next call that a used-up budget allows.
 LONGEST_WAIT = 1.5
@@ -32,6 +39,11 @@ LONGEST_WAIT = 1.5
 # minute refills in seconds (alpaca-wire.md §2: a token bucket).
 REST_AFTER_DENIAL = 30.0
 REST_AFTER_THROTTLE = 5.0
+# One that hangs, resets or fails: so long at first, twice as long each time it still does.
+REST_AFTER_FAILURE, LONGEST_REST = 5.0, 30.0
+# One that has owed an answer for so long is asked last until it comes, and the next one is asked
+# besides: the first answer is taken.
+SLOW_SECONDS = 1.0
 
 
 class NoDataAccount(Exception):
@@ -46,16 +58,14 @@ def may_another_answer(error: BrokerError) -> bool:
     return not isinstance(error, Refused) or error.http_status == HTTPStatus.FORBIDDEN
 
 
-def _rest_seconds(error: BrokerError) -> float:
+def _rest_seconds(error: BrokerError, failures: int) -> float:
     match error:
         case AccessDenied():
             return REST_AFTER_DENIAL
         case Throttled():
             return error.retry_after_seconds or REST_AFTER_THROTTLE
-        case NotSent():
-            return REST_AFTER_THROTTLE
         case _:
-            return 0.0
+            return min(LONGEST_REST, REST_AFTER_FAILURE * 2.0 ** min(failures - 1, 8))
 
 
 @dataclass(slots=True)
@@ -65,6 +75,14 @@ class _Health:
     rests_until: float = 0.0
     answered_at: float | None = None
     failure: Mapping[str, Any] | None = None
+    # How often it has failed since it answered last.
+    failures: int = 0
+    # When the calls under way began (monotonic).
+    calls: list[float] = field(default_factory=list)
+
+    def is_asked_last(self, now: float) -> bool:
+        """Whether it failed lately, or owes an answer for too long."""
+        return self.rests_until > now or min(self.calls, default=now) < now - SLOW_SECONDS
 
 
 class Router:
@@ -93,20 +111,43 @@ class Router:
         return self._ask_around(read)
 
     def _ask_around(self, read: Callable[[PooledAccount], T]) -> T:
+        order = self.in_turn()
+        if len(order) == 1:
+            return self._call(order[0], read)
+        running: dict[Future[T], PooledAccount] = {}
         failures: list[BrokerError] = []
         until = clock.monotonic() + TRY_SECONDS
-        for account in self.in_turn():
-            try:
-                answer = read(account)
-            except BrokerError as error:
-                failures.append(error)
-                self._failed(account, error)
-                if not may_another_answer(error) or clock.monotonic() > until:
-                    break
-            else:
-                self._answered(account, is_second=bool(failures))
-                return answer
-        raise _worst(failures)
+        for account in order:
+            running[_callers().submit(self._call, account, read)] = account
+            found = _first_answer(running, failures, SLOW_SECONDS)
+            if found is not None:
+                return self._taken(found, running[found], first=order[0])
+            if _is_hopeless(failures) or clock.monotonic() > until:
+                break
+        # Nobody is left to ask: those who owe an answer are waited for.
+        found = None if _is_hopeless(failures) else _first_answer(running, failures, CALL_SECONDS)
+        if found is None:
+            raise _worst(failures)
+        return self._taken(found, running[found], first=order[0])
+
+    def _taken(self, found: "Future[T]", account: PooledAccount, *, first: PooledAccount) -> T:
+        if account is not first:
+            FAILOVERS.add((account.account_id,))
+        return found.result()
+
+    def _call(self, account: PooledAccount, read: Callable[[PooledAccount], T]) -> T:
+        """Ask one account, and remember how it did, whoever still waits for it."""
+        calls, began = self._of(account).calls, clock.monotonic()
+        calls.append(began)
+        try:
+            answer = read(account)
+        except BrokerError as error:
+            self._failed(account, error)
+            raise
+        finally:
+            calls.remove(began)
+        self._answered(account)
+        return answer
 
     def in_turn(self) -> list[PooledAccount]:
         """List whom to ask, in this order: data accounts in turn, then master, then backup.
@@ -118,7 +159,7 @@ class Router:
         return sorted(
             ordered,
             key=lambda one: (
-                self._of(one).rests_until > now,
+                self._of(one).is_asked_last(now),
                 one.guard.wait(Lane.DATA) > 0,
             ),
         )
@@ -144,11 +185,10 @@ class Router:
     def _of(self, account: PooledAccount) -> _Health:
         return self._health.setdefault(account.account_id, _Health())
 
-    def _answered(self, account: PooledAccount, *, is_second: bool) -> None:
-        self._of(account).answered_at = clock.now().timestamp()
+    def _answered(self, account: PooledAccount) -> None:
+        mine = self._of(account)
+        mine.answered_at, mine.rests_until, mine.failures = clock.now().timestamp(), 0.0, 0
         CALLS.add((account.account_id, "answered"))
-        if is_second:
-            FAILOVERS.add((account.account_id,))
 
     def _failed(self, account: PooledAccount, error: BrokerError) -> None:
         CALLS.add((account.account_id, error.outcome))
@@ -159,7 +199,9 @@ class Router:
             # It answered: what was asked is what is wrong.
             return
         mine = self._of(account)
-        mine.rests_until = clock.monotonic() + _rest_seconds(error)
+        mine.failures += 1
+        rest = clock.monotonic() + _rest_seconds(error, mine.failures)
+        mine.rests_until = max(mine.rests_until, rest)
         mine.failure = {
             "at": clock.now().timestamp(),
             "outcome": error.outcome,
@@ -177,6 +219,44 @@ def real_ones(accounts: Iterable[PooledAccount]) -> list[PooledAccount]:
     """Leave the sandbox out where an account of the real broker is: it invents its prices."""
     able = list(accounts)
     return [one for one in able if one.environment != Account.Environment.SANDBOX] or able
+
+
+def _first_answer(
+    running: "Mapping[Future[T], PooledAccount]", failures: list[BrokerError], seconds: float
+) -> "Future[T] | None":
+    """Wait for the first of them that answers; None: nobody in time, or nobody ever will.
+
+    What failed is added to `failures`. Raises what no broker said.
+    """
+    until = time.monotonic() + seconds
+    waiting = {future for future in running if not _is_known(future, failures)}
+    while waiting and not _is_hopeless(failures):
+        left = max(0.0, until - time.monotonic())
+        done, waiting = wait(waiting, timeout=left, return_when=FIRST_COMPLETED)
+        if not done:
+            return None
+        for future in done:
+            error = future.exception()
+            if error is None:
+                return future
+            if not isinstance(error, BrokerError):
+                raise error
+            failures.append(error)
+    return None
+
+
+def _is_known(future: "Future[T]", failures: Sequence[BrokerError]) -> bool:
+    return future.done() and any(future.exception() is error for error in failures)
+
+
+def _is_hopeless(failures: Sequence[BrokerError]) -> bool:
+    """Whether nobody would answer otherwise."""
+    return bool(failures) and not may_another_answer(failures[-1])
+
+
+@lru_cache(maxsize=1)
+def _callers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(MOST_CALLS, thread_name_prefix="data")
 
 
 def _rotated(accounts: Sequence[PooledAccount], turn: int) -> list[PooledAccount]:

@@ -14,7 +14,7 @@ from opitios.core.coalesce import Kept
 # What is larger stays with the process that asked (the list of all assets has 15 MB).
 MOST_BYTES = 1024 * 1024
 # Milliseconds after which an asker counts as dead: no call takes longer (routing.LONGEST_SECONDS).
-ASKING_MS = 8_000
+ASKING_MS = 10_000
 # How often it is looked whether another process has its answer.
 LOOK_SECONDS = 0.01
 

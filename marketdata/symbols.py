@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from datetime import date
+from functools import lru_cache
 
 from opitios.core.errors import FieldError, Problem, Reason
 from opitios.core.http import bad_parameter
@@ -52,7 +53,13 @@ def several(text: str | None, check: Check, *, most: int = MOST_SYMBOLS) -> list
 
     Raises Problem 400: none, too many, or which of them are no symbols.
     """
-    symbols = list(dict.fromkeys((text or "").split(",")))
+    return list(_read_list(text or "", check, most))
+
+
+# Programs ask for the same list again and again.
+@lru_cache(maxsize=256)
+def _read_list(text: str, check: Check, most: int) -> Sequence[str]:
+    symbols = tuple(dict.fromkeys(text.split(",")))
     if not any(symbols):
         raise bad_parameter("symbols", "missing", "Name symbols, such as symbols=AAPL,MSFT.")
     if len(symbols) > most:

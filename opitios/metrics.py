@@ -178,5 +178,6 @@ def _queues(processes: Sequence[Mapping[str, Any]]) -> Iterator[Metric]:
     for told in processes:
         if "queue" in told:
             depth.add_metric((told["name"],), told["queue"]["depth"])
-            oldest.add_metric((told["name"],), told["queue"]["oldest_ms"] / 1000)
+            # None where nothing waits.
+            oldest.add_metric((told["name"],), (told["queue"]["oldest_ms"] or 0.0) / 1000)
     yield from (depth, oldest)

@@ -2,8 +2,9 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 from cachetools import TLRUCache
@@ -12,6 +13,9 @@ from opitios.core import clock
 from opitios.core.admission import get_threads
 
 T = TypeVar("T")
+
+# Loads that nobody waits for to their end, under way at one time in a process.
+LOADS_APART = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,14 @@ class Shelf(Generic[T]):
                     self._kept[key] = kept
 
 
+class _Loading(Future[Kept[T]]):
+    """One key's load under way, and since when."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began = clock.monotonic()
+
+
 class Coalesced(Generic[T]):
     """A shelf in which a missing key is loaded once, however many threads ask for it.
 
@@ -82,7 +94,7 @@ class Coalesced(Generic[T]):
     ) -> None:
         """See Shelf."""
         self._shelf: Shelf[T] = Shelf(size=size, keep_seconds=keep_seconds, weigh=weigh)
-        self._loading: dict[str, Future[Kept[T]]] = {}
+        self._loading: dict[str, _Loading[T]] = {}
         self._lock = threading.Lock()
 
     def get(self, key: str, load: Callable[[], T], *, wait_seconds: float) -> Kept[T]:
@@ -125,17 +137,41 @@ class Coalesced(Generic[T]):
                 found[key] = loading.result(timeout=wait_seconds)
         return found
 
+    def get_soon(
+        self,
+        keys: Sequence[str],
+        load: Callable[[Sequence[str]], Mapping[str, Kept[T]]],
+        *,
+        patience: float,
+    ) -> dict[str, Kept[T]]:
+        """As `get_many`, for who has older answers to show: waits a moment, never for a slow load.
+
+        What is missing is loaded on a thread apart, whoever still waits for it. Raises TimeoutError
+        where a load has been under way for `patience` seconds, at once if it has been already, and
+        what `load` raised.
+        """
+        kept = self._kept_of(keys)
+        if len(kept) == len(set(keys)):
+            return kept
+        found, others, mine = self._sorted_out(keys)
+        if mine:
+            _apart().submit(self._load, mine, load)
+        for key, loading in (others | mine).items():
+            left = loading.began + patience - clock.monotonic()
+            found[key] = loading.result(timeout=max(0.0, left))
+        return found
+
     def _kept_of(self, keys: Sequence[str]) -> dict[str, Kept[T]]:
         found = ((key, self._shelf.find(key)) for key in keys)
         return {key: kept for key, kept in found if kept is not None}
 
     def _sorted_out(
         self, keys: Sequence[str]
-    ) -> "tuple[dict[str, Kept[T]], dict[str, Future[Kept[T]]], dict[str, Future[Kept[T]]]]":
+    ) -> "tuple[dict[str, Kept[T]], dict[str, _Loading[T]], dict[str, _Loading[T]]]":
         """Split keys into kept ones, those that others load, and ours to load."""
         found: dict[str, Kept[T]] = {}
-        others: dict[str, Future[Kept[T]]] = {}
-        mine: dict[str, Future[Kept[T]]] = {}
+        others: dict[str, _Loading[T]] = {}
+        mine: dict[str, _Loading[T]] = {}
         with self._lock:
             for key in keys:
                 kept = self._shelf.find(key)
@@ -144,12 +180,12 @@ class Coalesced(Generic[T]):
                 elif key in self._loading:
                     others[key] = self._loading[key]
                 else:
-                    mine[key] = self._loading[key] = Future()
+                    mine[key] = self._loading[key] = _Loading()
         return found, others, mine
 
     def _load(
         self,
-        mine: "Mapping[str, Future[Kept[T]]]",
+        mine: "Mapping[str, _Loading[T]]",
         load: Callable[[Sequence[str]], Mapping[str, Kept[T]]],
     ) -> dict[str, Kept[T]]:
         try:
@@ -166,9 +202,14 @@ class Coalesced(Generic[T]):
             loading.set_result(answers[key])
         return answers
 
-    def _done(self, mine: "Mapping[str, Future[Kept[T]]]", loaded: Mapping[str, Kept[T]]) -> None:
+    def _done(self, mine: "Mapping[str, _Loading[T]]", loaded: Mapping[str, Kept[T]]) -> None:
         # Kept before it counts as loaded: nobody finds it neither kept nor on its way.
         self._shelf.put(loaded)
         with self._lock:
             for key in mine:
                 self._loading.pop(key, None)
+
+
+@lru_cache(maxsize=1)
+def _apart() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(LOADS_APART, thread_name_prefix="loads")

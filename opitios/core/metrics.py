@@ -34,6 +34,8 @@ class Counter:
 
     def add(self, labels: Labels, by: float = 1) -> None:
         """Count so many more; labels in the order of their names."""
+        if not by:
+            return
         counts = self._counts
         with self._lock:
             counts[labels] = counts.get(labels, 0) + by

@@ -28,8 +28,8 @@ def web(folder: Path, name: str = "web-journey", **settings: str) -> Iterator[st
     # granian shares a port with whoever has it: two workers of a test run must not choose alike.
     port = ports.choose(None, key=f"a9{os.getpid():x}")
     origin = f"http://127.0.0.1:{port}"
-    command = web_command(port, workers=1, threads=WEB_THREADS)
     told = {"OPITIOS_PROCESS": name, "OPITIOS_WEB_THREADS": str(WEB_THREADS), **settings}
+    command = web_command(port, workers=1, threads=int(told["OPITIOS_WEB_THREADS"]))
     with _process(command, "web", folder, **told):
         until(lambda: _is_ready(origin), seconds=START_SECONDS)
         yield origin

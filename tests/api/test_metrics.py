@@ -115,12 +115,14 @@ def test_a_token_sees_its_accounts_alone(row: Any) -> None:
 
 def test_a_process_that_died_is_not_shown_and_a_desk_s_queue_is(row: Any) -> None:
     desk = row("desk", {"queue": {"depth": 3, "max": 10, "oldest_ms": 1500.0}})
+    idle = row("desk", {"queue": {"depth": 0, "max": 10, "oldest_ms": None}})
     gone = row("web", {}, seconds_ago=presence.GONE_AFTER.total_seconds() + 1)
 
     found = scraped(watcher([]))
 
     assert found["opitios_queue_depth", desk] == 3
     assert found["opitios_queue_oldest_seconds", desk] == 1.5
+    assert found["opitios_queue_oldest_seconds", idle] == 0
     assert ("opitios_process_start_time_seconds", desk, "desk") in found
     assert not any(gone in labels for labels in found)
 

@@ -12,7 +12,16 @@ from rich.console import Console
 from opitios.core.embedded.supervisor import StopAskedError
 from opitios.core.failpoints import NAMES
 from opitios.management.startup import StartupError
-from tests.campaigns import evidence, halting, kill, lifecycles, schemas, slow_clients, timing
+from tests.campaigns import (
+    evidence,
+    halting,
+    kill,
+    lifecycles,
+    quotes,
+    schemas,
+    slow_clients,
+    timing,
+)
 from tests.campaigns.outcome import Plan
 from tests.campaigns.screen import Screen
 
@@ -65,6 +74,8 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--burst", type=int, default=1000, help="orders of the halt campaign")
     parser.add_argument("--cases", type=int, default=schemas.FEWEST, help="of schemathesis")
     parser.add_argument("--samples", type=int, default=timing.SAMPLES, help="of the timing")
+    parser.add_argument("--users", type=int, default=1000, help="of the quotes campaign")
+    parser.add_argument("--seconds", type=float, default=60.0, help="that they ask for quotes")
     parser.add_argument("--seed", type=int, help="repeat a run's decisions")
     parser.add_argument("--evidence", type=Path, default=evidence.FOLDER, metavar="FOLDER")
     parser.add_argument("--keep", action="store_true", help="keep logs and ledger of the kills")
@@ -110,6 +121,15 @@ def _timing(asked: argparse.Namespace, console: Console) -> Found:
     return Found(told["holds"], told["disagreements"][-SHOWN:])
 
 
+def _quotes(asked: argparse.Namespace, console: Console) -> Found:
+    plan = quotes.Plan(users=asked.users, seconds=asked.seconds, seed=asked.seed)
+    console.print(f"quotes: {plan.users} users, seed {plan.seed}")
+    with Screen(console, phases=1 + len(quotes.FAULTS)) as screen:
+        told = quotes.campaign(plan, screen.tell, screen.advance)
+    evidence.write(asked.evidence, "quotes", told)
+    return Found(told["holds"], told["disagreements"])
+
+
 def _kill(asked: argparse.Namespace, console: Console) -> Found:
     plan = Plan(
         orders=asked.orders,
@@ -141,6 +161,7 @@ CAMPAIGNS: dict[str, Callable[[argparse.Namespace, Console], Found]] = {
     "halt": _halt,
     "schemathesis": _schemathesis,
     "timing": _timing,
+    "quotes": _quotes,
     "kill": _kill,
     "slow-clients": _slow_clients,
 }

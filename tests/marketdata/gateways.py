@@ -8,12 +8,17 @@ from typing import Any
 import aiohttp
 import requests
 
+from opitios.management.stack import WEB_THREADS
 from tests.api import processes
 from tests.support.accounts import open_accounts, token
 from tests.support.sandbox_process import SandboxProcess
 
 AT_ONCE = 60
-UNLIMITED = {"OPITIOS_LIMITS__REQUESTS_PER_SECOND": "100000"}
+AS_IT_RUNS = {
+    "OPITIOS_LIMITS__REQUESTS_PER_SECOND": "100000",
+    # Who waits for the broker is never all of them.
+    "OPITIOS_WEB_THREADS": str(WEB_THREADS),
+}
 
 
 class Gateway:
@@ -77,7 +82,7 @@ def gateway(folder: Path, stack: ExitStack, *, webs: int = 2, **settings: str) -
     for number in range(webs):
         own = folder / f"web-{number}"
         own.mkdir()
-        told = {**UNLIMITED, **settings}
+        told = {**AS_IT_RUNS, **settings}
         origins.append(stack.enter_context(processes.web(own, f"web-{number}", **told)))
     made = Gateway(sandbox, origins, accounts)
     stack.callback(made.session.close)

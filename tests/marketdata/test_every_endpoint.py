@@ -382,6 +382,7 @@ def test_who_asks_again_for_what_is_unknown_is_no_call_each_time(market: Gateway
     again = [market.get(path).status_code for path in paths * 5]
 
     assert set(first + again) == {404}
+    assert before > 0
     assert market.calls("GET /v2/assets/{symbol_or_asset_id}") == before
 
 
