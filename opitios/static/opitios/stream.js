@@ -220,6 +220,8 @@ const HEARD = {
         const counted = Object.entries(message).filter(([, list]) => Array.isArray(list) && list.length)
             .map(([name, list]) => `${name} ${list.length > 3 ? list.length : list.join(" ")}`);
         say("subscription", counted.join(" · ") || "nothing", "good", message);
+        // What is followed has its line, also before its first tick.
+        for (const name of ["quotes", "option_quotes"]) (message[name] || []).forEach(rowOf);
         if (tries) told.again += 1;
         tries = 0;
         listeningSince = Math.min(listeningSince, now());
@@ -289,10 +291,14 @@ function update(message, received) {
     show({ message, received, whole: received - happened, gateway: sent - happened, way: received - sent });
 }
 
+function rowOf(symbol) {
+    if (!quotes.has(symbol)) quotes.set(symbol, { ticks: 0, quote: {}, last: null });
+    return quotes.get(symbol);
+}
+
 function tick(message, received) {
     told.ticks += 1;
-    let row = quotes.get(message.S);
-    if (!row) quotes.set(message.S, row = { ticks: 0, quote: {}, last: null });
+    const row = rowOf(message.S);
     row.ticks += 1;
     row.received = received;
     row.delay = received - instant(message.at ?? message.t);
@@ -430,7 +436,7 @@ function drawQuotes() {
         const texts = [price(quote.bp), quote.bs, price(quote.ap), quote.as, price(row.last), row.feed, ms(ago - row.received), ms(row.delay), count(row.ticks)];
         texts.forEach((text, nth) => set(line.cells[nth + 1], text === undefined || text === null || text === "" ? "–" : String(text)));
         line.cells[1].className = `op-number${row.moved ? ` op-${row.moved}` : ""}`;
-        line.classList.toggle("op-old", ago - row.received > 5000);
+        line.classList.toggle("op-old", !(ago - row.received < 5000));
     }
 }
 
