@@ -17,3 +17,9 @@ ANSWERS = Counter(
     "Symbols and questions that were answered, by where the answer was from.",
     ("kind", "source"),
 )
+TICKS = Counter(
+    "market_feed_ticks", "Prices that the market process told everybody, by channel.", ("channel",)
+)
+TICKS_LOST = Counter(
+    "market_feed_ticks_lost", "Prices that did not reach Redis, or waited behind too many.", ()
+)

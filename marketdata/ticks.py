@@ -10,9 +10,6 @@ from typing import Any, NamedTuple
 STOCK_CHANNELS = {"t": "trades", "q": "quotes", "b": "bars"}
 OPTION_CHANNELS = {"t": "option_trades", "q": "option_quotes"}
 CHANNELS = (*STOCK_CHANNELS.values(), *OPTION_CHANNELS.values())
-# By our channels: what Alpaca calls them on the socket.
-STOCK_WORDS = {channel: channel for channel in STOCK_CHANNELS.values()}
-OPTION_WORDS = {channel: channel.removeprefix("option_") for channel in OPTION_CHANNELS.values()}
 # Where a message says how something is now, the next one takes its place.
 REPLACED = frozenset({"quotes", "option_quotes"})
 

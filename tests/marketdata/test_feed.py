@@ -265,19 +265,3 @@ def test_the_end_closes_sockets_and_leaves_leases_to_others_at_once(
     heard.hears("quotes", "AAPL")
     assert "down" in heard.words("quotes")
     assert staying.feed.streams.counts["failures"] == 0
-
-
-def test_a_process_that_may_have_lost_its_leases_says_nothing(heard: "Heard") -> None:
-    from marketdata.ticks import Tick  # noqa: PLC0415 - Django is set up by now
-    from opitios.core.bus import Topic  # noqa: PLC0415
-    from tests.marketdata.feeds import Process  # noqa: PLC0415
-
-    slept = Process(heard.bus)
-    slept.feed._batch.put([Tick("trades", "iex", "AAPL", 1.0, {"p": 1.0})])
-
-    slept.feed._publish_batch()
-    heard.bus.publish((Topic.TICKS, {"ticks": [["trades", "iex", "SPY", 1.0, {}]]}))
-
-    until(lambda: heard.ticks)
-    assert [each.symbol for each in heard.ticks] == ["SPY"]
-    slept.pool.stop()
