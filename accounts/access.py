@@ -13,7 +13,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.request import Request
 
-from accounts.gate import get_gate, principal_from
+from accounts.gate import get_gate, known_principal, principal_from
 from accounts.models import Account
 from accounts.pool import PooledAccount, get_pool
 from accounts.tokens import NOT_VALID, Permission, Principal
@@ -28,9 +28,11 @@ __all__ = [
     "Principal",
     "TokenAuthentication",
     "TokenView",
+    "asker_of",
     "authorize",
     "is_low_priority",
     "principal_of",
+    "remembered",
     "require_permission",
 ]
 
@@ -58,6 +60,15 @@ class TokenAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:
         """Name the scheme for WWW-Authenticate."""
         return "Bearer"
+
+
+def remembered(header: str, address: str | None) -> Principal | None:
+    """Find out who asks where this token was verified before and none of its accounts is barred.
+
+    None: TokenAuthentication finds out, or says why not. Raises Problem as it does.
+    """
+    principal = known_principal(bearer_token(header), address)
+    return None if principal is None or principal.barred else principal
 
 
 def _listed(principal: Principal) -> Principal:
@@ -118,6 +129,13 @@ def is_low_priority(account_id: str | None) -> bool:
     return account is not None and account.priority == Account.Priority.LOW
 
 
+def asker_of(principal: Principal, **about: Any) -> Asker:
+    """Describe a request of this principal to the limits; `about`: Asker's other fields."""
+    claimed = principal.rate_limits
+    per_minute = None if claimed is None else claimed.get("requests_per_minute")
+    return Asker(subject=principal.sub, per_minute=per_minute, **about)
+
+
 class TokenView(ApiView):
     """An endpoint for a token, without an account in its path.
 
@@ -155,12 +173,11 @@ class TokenView(ApiView):
 
     def asker(self, request: Request, principal: Principal, *, cost: int = 1) -> Asker:
         """Describe the request to the limits; `cost`: how many it counts for."""
-        return Asker(
-            subject=principal.sub,
+        return asker_of(
+            principal,
             lane=self._lane(str(request.method)),
             account_id=self.kwargs.get("account_id"),
             endpoint=self.endpoint,
-            per_minute=(principal.rate_limits or {}).get("requests_per_minute"),
             cost=cost,
         )
 

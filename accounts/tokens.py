@@ -89,14 +89,17 @@ class Verifier:
         # Before the keys are looked at: what is verified by keys that change goes to a cache that
         # is forgotten with them.
         cache = self._cache
-        # Only the digest is kept: a dump of the cache holds no usable token.
-        digest = sha256(token.encode()).digest()
-        known = cache.get(digest)
-        if known is not None and known.expires_at > clock.now():
+        known = self.remembered(token)
+        if known is not None:
             return known
         principal = self._verified(token)
-        self._remember(cache, digest, principal)
+        self._remember(cache, _digest(token), principal)
         return principal
+
+    def remembered(self, token: str) -> Principal | None:
+        """Find the principal of a token that was verified here before and is not expired."""
+        known = self._cache.get(_digest(token))
+        return known if known is not None and known.expires_at > clock.now() else None
 
     def _remember(self, cache: dict[bytes, Principal], digest: bytes, principal: Principal) -> None:
         with self._lock:
@@ -191,6 +194,11 @@ class Verifier:
     def _addressed(self) -> dict[str, str]:
         both = {"aud": self._demands.audience, "iss": self._demands.issuer}
         return {name: value for name, value in both.items() if value is not None}
+
+
+def _digest(token: str) -> bytes:
+    # Only the digest is kept: a dump of the cache holds no usable token.
+    return sha256(token.encode()).digest()
 
 
 def _open_parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 
 from accounts.access import Permission, TokenView
 from marketdata import kinds, questions, schema
-from marketdata.latest import Kind
+from marketdata.latest import Kind, Latest
 from marketdata.reads import Question
 from marketdata.sources import get_sources
 from marketdata.symbols import asset_name, option_symbol, several, stock_symbol
@@ -29,13 +29,18 @@ class LatestView(MarketDataView):
     kind: ClassVar[Kind]
     is_option: ClassVar[bool] = False
 
+    @classmethod
+    def latest(cls) -> Latest:
+        """Where its answers are kept."""
+        return get_sources().latest(cls.kind)
+
     def read(self, request: Request, symbol: str) -> HttpResponse:
         """Answer it with its source and age (api.md §6)."""
         feed = feed_of(query_of(request, ("feed",)), self.kind.feeds)
         checked = option_symbol(symbol) if self.is_option else stock_symbol(symbol)
         # What follows may wait for the broker (law 5).
         database.release()
-        return answer_bytes(get_sources().latest(self.kind).one(checked, feed))
+        return answer_bytes(self.latest().one(checked, feed))
 
     def read_many(self, request: Request, wrapper: str) -> HttpResponse:
         """Answer a map by symbol, and beside it why some are missing."""
@@ -44,7 +49,7 @@ class LatestView(MarketDataView):
         check = option_symbol if self.is_option else stock_symbol
         symbols = several(query.get("symbols"), check)
         database.release()
-        rows, errors = get_sources().latest(self.kind).many(symbols, feed)
+        rows, errors = self.latest().many(symbols, feed)
         return answer_bytes(
             b'{"%s":{%s},"errors":%s}' % (wrapper.encode(), rows, jsontext.dumps(errors))
         )

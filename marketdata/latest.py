@@ -150,6 +150,17 @@ class Latest:
         ANSWERS.add((self.kind.name, source))
         return _shown(symbol, feed, kept, source)
 
+    def at_hand(self, symbol: str, feed: str) -> Kept[bytes] | None:
+        """What `one` would answer without asking anybody; None where it has to, or refuses."""
+        kept = self._fresh.kept(self._key(symbol, feed))
+        return None if kept is None or kept.value == NOTHING else kept
+
+    def shown(self, symbol: str, feed: str, kept: Kept[bytes]) -> bytes:
+        """Answer what was at hand, as `one` does."""
+        self._note([self._key(symbol, feed)], feed)
+        ANSWERS.add((self.kind.name, "cache"))
+        return _shown(symbol, feed, kept, "cache")
+
     def known(self, symbol: str, feed: str, *, within_seconds: float) -> bytes | None:
         """The answer as it was last read here, if that is not longer ago; nothing is asked."""
         streamed = self._streamed(symbol, feed)

@@ -18,7 +18,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opitios.settings")
 os.environ.setdefault("OPITIOS_ROLE", "web")
 
 django.setup(set_prefix=False)
-application = Handler()
+
+from opitios.express import Express  # noqa: E402 - it knows the views, which Django must know first
+
+application = Express(Handler())
 
 # What is loaded by now stays: a full collection stops every thread, and need not walk through it.
 gc.collect()

@@ -14,7 +14,6 @@ from enum import StrEnum
 from functools import lru_cache
 
 import structlog
-from django.http import HttpResponse
 from pydantic import ValidationError
 
 from opitios.core import clock
@@ -365,18 +364,20 @@ def _policy(limit: Limit) -> tuple[str, str, str]:
     return name, f"{name};q={limit.quota};w={limit.window:g}", str(limit.quota)
 
 
-def put_headers(response: HttpResponse, allowance: Allowance) -> None:
+def headers_of(allowance: Allowance) -> list[tuple[str, str]]:
     """Tell of a limit: the IETF's draft (RateLimit header fields for HTTP), and the X- ones.
 
     `X-RateLimit-Reset` is in epoch seconds, as Alpaca's.
     """
     name, policy, quota = _policy(allowance.limit)
-    left, seconds = str(allowance.left), math.ceil(allowance.full_in)
-    response["RateLimit-Policy"] = policy
-    response["RateLimit"] = f"{name};r={left};t={seconds}"
-    response["X-RateLimit-Limit"] = quota
-    response["X-RateLimit-Remaining"] = left
-    response["X-RateLimit-Reset"] = str(math.ceil(clock.now().timestamp() + allowance.full_in))
+    left, full_in = str(allowance.left), allowance.full_in
+    return [
+        ("RateLimit-Policy", policy),
+        ("RateLimit", f"{name};r={left};t={math.ceil(full_in)}"),
+        ("X-RateLimit-Limit", quota),
+        ("X-RateLimit-Remaining", left),
+        ("X-RateLimit-Reset", str(math.ceil(clock.now().timestamp() + full_in))),
+    ]
 
 
 @lru_cache(maxsize=1)

@@ -3,9 +3,10 @@
 What a client writes about itself is believed only where a proxy of the operator's added it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
 
 from django.http import HttpRequest
 
@@ -22,8 +23,12 @@ _KEPT = 4096
 
 def of_request(request: HttpRequest) -> str | None:
     """Find the client's address of an HTTP request; None where the server knows no peer."""
-    meta = request.META
-    return client_address(meta.get("REMOTE_ADDR"), meta.get("HTTP_X_FORWARDED_FOR"))
+    return of_environ(request.META)
+
+
+def of_environ(environ: Mapping[str, Any]) -> str | None:
+    """Find the client's address of an HTTP request that Django does not know."""
+    return client_address(environ.get("REMOTE_ADDR"), environ.get("HTTP_X_FORWARDED_FOR"))
 
 
 def client_address(peer: str | None, forwarded_for: str | None) -> str | None:

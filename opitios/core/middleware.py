@@ -1,6 +1,6 @@
 """Two stacks: every request gets the floor, the admin gets Django's full stack on top of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ from django.http.request import split_domain_port, validate_host
 from django.utils.module_loading import import_string
 
 from opitios.core import bodies, client_address, clock, ids, logs, metrics
-from opitios.core.admission import get_admission, put_headers
+from opitios.core.admission import get_admission, headers_of
 from opitios.core.config import get_config
 from opitios.core.errors import Problem
 from opitios.core.http import account_in_path, bad_parameter, problem_answer
@@ -41,21 +41,23 @@ class RequestFloor:
         response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
         if not _is_staff_page(request):
             met = getattr(request, "allowance", None)
-            put_headers(response, get_admission().told_of_nothing() if met is None else met)
+            for name, value in headers_of(met or get_admission().told_of_nothing()):
+                response[name] = value
         _log(request, response, started)
         return response
 
 
 def _turned_away(request: HttpRequest) -> Problem | None:
     # Who looks whether a process lives knows its address and not its name.
-    if _is_our_host(request) or request.path.startswith(HEALTH):
+    if serves(request.META) or request.path.startswith(HEALTH):
         return None
     message = "This host is not served here: the operator's ALLOWED_HOSTS names those that are."
     return bad_parameter("Host", "not-served", message)
 
 
-def _is_our_host(request: HttpRequest) -> bool:
-    return _is_allowed(request.META.get("HTTP_HOST", request.META["SERVER_NAME"]))
+def serves(meta: Mapping[str, Any]) -> bool:
+    """Whether a request is for a host of ours (ALLOWED_HOSTS)."""
+    return _is_allowed(meta.get("HTTP_HOST", meta["SERVER_NAME"]))
 
 
 # Nothing that a client invents may fill the memory.
@@ -84,28 +86,43 @@ def _log(request: Any, response: HttpResponse, started: float) -> None:
     match = request.resolver_match
     problem: Problem | None = getattr(request, "problem", None)
     staff = getattr(request, "_cached_user", None)
-    agent = request.META.get("HTTP_USER_AGENT")
-    route = "" if match is None else match.route
-    seconds = clock.monotonic() - started
-    method = request.method if request.method in _METHODS else "other"
-    _REQUESTS.add((method, route, response.status_code))
-    _SECONDS.add((route,), seconds)
-    subject = getattr(request, "subject", None)
-    logs.write_access(
-        "request",
+    note_answer(
+        request.META,
+        started,
         request_id=request.request_id,
-        method=logs.printable(request.method),
-        path=logs.printable(request.path),
+        path=request.path,
         route=None if match is None else match.route,
         status=response.status_code,
         reason=None if problem is None else problem.reason.value.slug,
-        ms=round(seconds * 1000, 3),
         bytes=None if response.streaming else len(response.content),
-        subject=None if subject is None else logs.printable(subject),
+        subject=getattr(request, "subject", None),
         staff=logs.printable(staff.get_username()) if staff is not None and staff.pk else None,
         account_id=account_in_path(request),
         ip=request.client_ip,
+    )
+
+
+def note_answer(
+    meta: Mapping[str, Any], started: float, *, path: str, subject: str | None, **about: Any
+) -> None:
+    """Count one answered request, begun at `started` (monotonic), and write its access line.
+
+    `about`: the line's other fields: request_id, route, status, reason, bytes, staff, account_id
+    and ip.
+    """
+    seconds = clock.monotonic() - started
+    method, route = meta["REQUEST_METHOD"].upper(), about["route"] or ""
+    _REQUESTS.add((method if method in _METHODS else "other", route, about["status"]))
+    _SECONDS.add((route,), seconds)
+    agent = meta.get("HTTP_USER_AGENT")
+    logs.write_access(
+        "request",
+        **about,
+        method=logs.printable(method),
+        path=logs.printable(path),
+        subject=None if subject is None else logs.printable(subject),
         agent=None if agent is None else logs.printable(agent),
+        ms=round(seconds * 1000, 3),
         **_PROCESS,
     )
 
