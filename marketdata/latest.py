@@ -51,6 +51,10 @@ PATIENCE_SECONDS = 0.5
 NOTHING = b""
 
 
+# A price and its source: `stream` or `cache`.
+AtHand = tuple[Kept[bytes], str]
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of answer by symbol.
@@ -150,16 +154,27 @@ class Latest:
         ANSWERS.add((self.kind.name, source))
         return _shown(symbol, feed, kept, source)
 
-    def at_hand(self, symbol: str, feed: str) -> Kept[bytes] | None:
-        """What `one` would answer without asking anybody; None where it has to, or refuses."""
-        kept = self._fresh.kept(self._key(symbol, feed))
-        return None if kept is None or kept.value == NOTHING else kept
+    def at_hand(self, symbol: str, feed: str) -> AtHand | None:
+        """What `one` would answer without asking anybody; None where it has to, or refuses.
 
-    def shown(self, symbol: str, feed: str, kept: Kept[bytes]) -> bytes:
+        Nothing is noted: whether it may be answered may still be asked.
+        """
+        if self._live is not None and self.kind.channel is not None:
+            streamed = self._live.present(self.kind.channel, symbol, feed)
+            if streamed is not None:
+                return streamed, "stream"
+        kept = self._fresh.kept(self._key(symbol, feed))
+        return None if kept is None or kept.value == NOTHING else (kept, "cache")
+
+    def shown(self, symbol: str, feed: str, at_hand: AtHand) -> bytes:
         """Answer what was at hand, as `one` does."""
-        self._note([self._key(symbol, feed)], feed)
-        ANSWERS.add((self.kind.name, "cache"))
-        return _shown(symbol, feed, kept, "cache")
+        kept, source = at_hand
+        if self._live is not None and self.kind.channel is not None:
+            self._live.want(self.kind.channel, symbol, feed)
+        if source == "cache":
+            self._note([self._key(symbol, feed)], feed)
+        ANSWERS.add((self.kind.name, source))
+        return _shown(symbol, feed, kept, source)
 
     def known(self, symbol: str, feed: str, *, within_seconds: float) -> bytes | None:
         """The answer as it was last read here, if that is not longer ago; nothing is asked."""

@@ -77,16 +77,24 @@ class Live:
 
     def find(self, channel: str, symbol: str, feed: str) -> Kept[bytes] | None:
         """The present price of a symbol, and from now on it is wanted; None: ask the broker."""
+        self.want(channel, symbol, feed)
+        return self.present(channel, symbol, feed)
+
+    def want(self, channel: str, symbol: str, feed: str) -> None:
+        """Want a symbol from now on, where the feed is the one that is listened to."""
         if not self._listeners:
             self.start()
         state = self._channels.get(channel)
-        if state is None or state.feed != feed:
-            return None
-        self._demand.touch(channel, symbol)
+        if state is not None and state.feed == feed:
+            self._demand.touch(channel, symbol)
+
+    def present(self, channel: str, symbol: str, feed: str) -> Kept[bytes] | None:
+        """The present price of a symbol that was wanted before; None: ask the broker."""
+        state = self._channels.get(channel)
         price = self._prices.get((channel, symbol))
-        if price is None or not self._is_present(channel, symbol, price, state):
+        if state is None or state.feed != feed or price is None:
             return None
-        return price.kept
+        return price.kept if self._is_present(channel, symbol, price, state) else None
 
     def last(self, channel: str, symbol: str, feed: str) -> Kept[bytes] | None:
         """The last price that was heard of a symbol, whether it is the present one or not."""
@@ -96,7 +104,7 @@ class Live:
     def _is_present(self, channel: str, symbol: str, price: _Price, state: _Channel) -> bool:
         if not state.is_believed or clock.monotonic() - state.heard_at > SILENT_SECONDS:
             return False
-        listening = self._listeners[0].since
+        listening = self._listeners[0].since if self._listeners else None
         wanted = self._demand.since(channel, symbol)
         if listening is None or wanted is None or price.feed != state.feed:
             return False

@@ -3,7 +3,7 @@
 It answers what is usual in every respect and nothing else. What is not (another method, a query, a
 token that is new here, a refusal, a price that must be asked for) goes untouched to the usual way,
 which alone decides about it. Both answer alike, byte for byte (tests/api/test_express.py); what it
-is worth: docs/adr/0021.
+is worth: docs/adr/0024.
 """
 
 from collections.abc import Callable, Mapping

@@ -387,4 +387,4 @@ def _tell(row: Row, kind: str, entry: Mapping[str, Any], execution: Execution | 
         execution=None if execution is None else execution.as_json(),
         order=shapes.order_json(row),
     )
-    get_bus().publish((Topic.ORDERS, message))
+    get_bus().tell((Topic.ORDERS, message))

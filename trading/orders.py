@@ -198,7 +198,7 @@ def _tell(placing: _Placing, landed: Mapping[str, Any], accepted: Accepted) -> N
         get_admission().count(account_id, landed["recorded_at"])
         wake = {"account_id": account_id, "order_id": str(placing.order_id)}
         hints.insert(0, (Topic.WAKE, wake))
-    get_bus().publish(*hints)
+    get_bus().tell(*hints)
 
 
 def _entry(placing: _Placing, denial: Denial | None) -> dict[str, Any]:
@@ -382,7 +382,7 @@ def cancel_order(row: Mapping[str, Any], asked: Asked) -> Canceled:
     never_sent = new["reason"] == Reason.CANCELED_BEFORE_SEND.slug
     if not new["final"]:
         hint = {"account_id": new["account_id"], "order_id": str(new["id"])}
-        get_bus().publish((Topic.WAKE, hint))
+        get_bus().tell((Topic.WAKE, hint))
     return Canceled(new, never_sent)
 
 

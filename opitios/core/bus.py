@@ -19,6 +19,7 @@ from redis.retry import Retry
 
 from opitios.core import clock
 from opitios.core.config import get_config
+from opitios.core.hints import Hints
 
 logger = structlog.get_logger("app")
 
@@ -59,6 +60,8 @@ class Bus:
         self._url = url
         self._namespace = namespace
         self._redis = client(url)
+        self._hints = Hints(self._redis.connection_pool)
+        self._channels = {topic: self.channel(topic).encode() for topic in Topic}
         self._closed_until = 0.0
 
     def publish(self, *hints: tuple[Topic, Mapping[str, Any]]) -> bool:
@@ -71,16 +74,33 @@ class Bus:
         )
         return sent is not None
 
+    def tell(self, *hints: tuple[Topic, Mapping[str, Any]]) -> None:
+        """Send hints after their commit, and wait for no answer: for what happens all the time.
+
+        That Redis is away is noticed by one of the next.
+        """
+        if not self.is_up:
+            return
+        try:
+            for topic, message in hints:
+                self._hints.say(self._channels[topic], orjson.dumps(message))
+            self._hints.write()
+        except redis.RedisError as error:
+            self._lost(error)
+
     def ask(self, *commands: Command) -> list[Any] | None:
         """Send commands in one round trip: their answers, or None while Redis is away."""
-        if clock.monotonic() < self._closed_until:
+        if not self.is_up:
             return None
         try:
             return self._send(commands)
         except redis.RedisError as error:
-            self.rest()
-            logger.warning("redis does not answer", error=type(error).__name__)
+            self._lost(error)
             return None
+
+    def _lost(self, error: redis.RedisError) -> None:
+        self.rest()
+        logger.warning("redis does not answer", error=type(error).__name__)
 
     def rest(self) -> None:
         """Ask nothing for a while: Redis did not answer, here or to somebody else.

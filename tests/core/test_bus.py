@@ -1,13 +1,16 @@
 """Hints between processes: fast, lossy, and never the reason for a failure (C18 to C20)."""
 
+import select
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from opitios.core import bus
+from opitios.core import bus, hints
 from opitios.core.bus import Bus, Listener, Topic
 from opitios.core.config import get_config
+from opitios.core.hints import MOST_UNREAD
 from tests.support.crowd import Stopwatch
 from tests.support.proxy import Proxy
 from tests.support.until import until
@@ -19,6 +22,10 @@ class Heard:
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
+
+    @property
+    def numbers(self) -> list[int]:
+        return [message["n"] for message in self.messages if "n" in message]
 
     def __call__(self, message: dict[str, Any]) -> None:
         if message.get("bad"):
@@ -115,3 +122,84 @@ def test_a_client_of_redis_never_waits_long_and_never_retries() -> None:
     assert about["socket_timeout"] == about["socket_connect_timeout"] == bus.CALL_SECONDS
     assert about["retry"].get_retries() == 0
     made.close()
+
+
+def test_what_is_told_is_heard_in_order_and_nobody_waits_for_answers(
+    made: tuple[Bus, Proxy], heard: tuple[Heard, Listener]
+) -> None:
+    # More than are left unread.
+    for n in range(200):
+        made[0].tell((Topic.WAKE, {"other": n}), (Topic.ORDERS, {"n": n}))
+
+    until(lambda: len(heard[0].numbers) == 200)
+
+    assert heard[0].numbers == list(range(200))
+    assert made[0]._hints._unread <= MOST_UNREAD + 2
+
+
+def test_what_many_threads_tell_is_heard_each_once(
+    made: tuple[Bus, Proxy], heard: tuple[Heard, Listener]
+) -> None:
+    def tell(thread: int) -> None:
+        for n in range(50):
+            made[0].tell((Topic.ORDERS, {"n": thread * 50 + n}))
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(tell, range(8)))
+
+    until(lambda: len(heard[0].numbers) >= 400)
+    assert sorted(heard[0].numbers) == list(range(400))
+
+
+def test_what_is_told_while_somebody_writes_goes_out_with_it(
+    made: tuple[Bus, Proxy], heard: tuple[Heard, Listener]
+) -> None:
+    said = made[0]._hints
+    with said._writing:
+        made[0].tell((Topic.ORDERS, {"n": 1}))
+        made[0].tell((Topic.ORDERS, {"n": 2}))
+    assert len(said._waiting) == 2
+
+    made[0].tell((Topic.ORDERS, {"n": 3}))
+
+    until(lambda: heard[0].numbers == [1, 2, 3])
+
+
+def test_a_redis_that_was_restarted_in_a_quiet_moment_gets_the_next_hint(
+    made: tuple[Bus, Proxy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hints, "QUIET_SECONDS", 0.0)
+    one, proxy = made
+    one.tell((Topic.ORDERS, {"n": 1}))
+    gone = one._hints._connection._sock
+    proxy.cut()
+    until(lambda: select.select([gone], [], [], 0)[0])
+
+    one.tell((Topic.ORDERS, {"n": 2}))
+
+    assert one._hints._connection._sock is not gone
+    # Redis has answered it.
+    until(lambda: one._hints._connection.can_read(timeout=0))
+    assert one.is_up
+
+
+@pytest.mark.parametrize("how", ["vanish", "hold"])
+def test_telling_a_redis_that_is_away_takes_a_moment_and_then_nothing(
+    made: tuple[Bus, Proxy], how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, proxy = made
+    one.tell((Topic.WAKE, {}))
+    monkeypatch.setattr(hints, "QUIET_SECONDS", 0.0)
+    getattr(proxy, how)()
+
+    with Stopwatch() as took:
+        # The first may go into the connection unnoticed.
+        one.tell((Topic.WAKE, {}))
+        one.tell((Topic.WAKE, {}))
+
+    assert took.is_within(2 * bus.CALL_SECONDS + 0.1), took
+    assert not one.is_up
+    with Stopwatch() as took:
+        one.tell((Topic.WAKE, {}))
+    assert took.is_within(0.01), took
+    assert not one._hints._waiting

@@ -10,6 +10,7 @@ from psycopg.rows import TupleRow
 
 from opitios.core import bus, clock, database, jsontext
 from opitios.core.errors import Problem, Reason
+from tests.api.calls import new_key
 from tests.support.crowd import Stopwatch
 from tests.support.orders import kinds, place, row_of
 from tests.support.proxy import Proxy
@@ -187,12 +188,14 @@ def test_redis_gone_or_silent_costs_no_order_and_at_most_half_a_second(
 
     assert took.is_within(0.5), took
     assert row_of(accepted)["status"] == "queued"
-    assert not getattr(orders, "get_bus")().is_up  # noqa: B009 - patched, and not for export
+    # A hint may go into a connection that is silent: one of the next notices.
+    made = getattr(orders, "get_bus")()  # noqa: B009 - patched, and not for export
+    until(lambda: place(account, new_key()) and not made.is_up)
     # While it is known to be away nobody waits for it at all.
     with Stopwatch() as took:
         place(account, "next")
     assert took.is_within(0.05), took
-    assert kinds(account) == ["order.queued"] * 3
+    assert set(kinds(account)) == {"order.queued"}
 
 
 def test_the_bus_tries_again_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
