@@ -18,7 +18,7 @@ from marketdata import api as rest
 from marketdata import kinds, latest
 from marketdata.latest import Kind
 from marketdata.sources import Sources
-from opitios.core import clock
+from opitios.core import clock, metrics
 from opitios.core.admission import Rules, get_admission
 from opitios.core.coalesce import Kept
 from opitios.core.config import InboundLimits
@@ -368,3 +368,22 @@ def test_a_process_whose_lists_are_not_read_yet_answers_nobody_the_express_way(w
     gate.get_gate()._loaded.clear()
 
     refused_alike(ways, ways.token, "503")
+
+
+def counted(name: str, *labels: object) -> float:
+    """How often this process has counted this."""
+    told = metrics.snapshot().get(name, {"counts": []})["counts"]
+    return next((value for *each, value in told if each == list(labels)), 0)
+
+
+def test_both_ways_are_counted_alike(ways: Ways) -> None:
+    route = stops()[QUOTE.rpartition("/")[0]].route
+    names = (("http_requests", "GET", route, 200), ("market_data_answers", "quote", "cache"))
+    counts = []
+
+    for ask in (ways.express, ways.usual):
+        before = [counted(*each) for each in names]
+        ask()
+        counts.append([counted(*each) - was for each, was in zip(names, before, strict=True)])
+
+    assert counts == [[1, 1], [1, 1]]

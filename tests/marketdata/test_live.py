@@ -230,3 +230,33 @@ def test_with_feed_and_broker_away_the_last_price_is_shown_as_stale(
 
     told = orjson.loads(quotes.one("AAPL", "iex"))
     assert (told["source"], told["bp"]) == ("stale", 1.0)
+
+
+def test_who_only_looks_wants_nothing(live: "Live", market: Market, demand: "Demand") -> None:
+    assert live.present("quotes", "MSFT", "iex") is None
+    assert "MSFT" not in demand._wanted()["quotes"]
+
+    live.want("quotes", "MSFT", "iex")
+
+    assert "MSFT" in demand._wanted()["quotes"]
+
+
+def test_a_price_of_the_feed_is_at_hand_and_shown_as_it_is_answered(
+    live: "Live", market: Market, fleet_of: FleetStarter
+) -> None:
+    from marketdata import kinds  # noqa: PLC0415
+    from marketdata.shared import Shared  # noqa: PLC0415
+    from marketdata.sources import Sources  # noqa: PLC0415
+
+    shared = Shared(Bus("redis://127.0.0.1:1/0"))
+    quotes = Sources(fleet_of().router(), shared, live).latest(kinds.QUOTES)
+    market.quotes(bp=1.0)
+
+    at_hand = until(lambda: quotes.at_hand("AAPL", "iex"))
+
+    shown, answered = (
+        {**orjson.loads(each), "age_ms": 0}
+        for each in (quotes.shown("AAPL", "iex", at_hand), quotes.one("AAPL", "iex"))
+    )
+    assert shown == answered
+    assert shown["source"] == "stream"
