@@ -378,12 +378,15 @@ def counted(name: str, *labels: object) -> float:
 
 def test_both_ways_are_counted_alike(ways: Ways) -> None:
     route = stops()[QUOTE.rpartition("/")[0]].route
-    names = (("http_requests", "GET", route, 200), ("market_data_answers", "quote", "cache"))
     counts = []
 
+    def count() -> tuple[float, float]:
+        answers = counted("market_data_answers", "quote", "cache")
+        return counted("http_requests", "GET", route, 200), answers
+
     for ask in (ways.express, ways.usual):
-        before = [counted(*each) for each in names]
+        before = count()
         ask()
-        counts.append([counted(*each) - was for each, was in zip(names, before, strict=True)])
+        counts.append([now - was for was, now in zip(before, count(), strict=True)])
 
     assert counts == [[1, 1], [1, 1]]

@@ -253,6 +253,7 @@ def test_a_price_of_the_feed_is_at_hand_and_shown_as_it_is_answered(
     market.quotes(bp=1.0)
 
     at_hand = until(lambda: quotes.at_hand("AAPL", "iex"))
+    assert at_hand is not None
 
     shown, answered = (
         {**orjson.loads(each), "age_ms": 0}
