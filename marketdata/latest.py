@@ -51,10 +51,6 @@ PATIENCE_SECONDS = 0.5
 NOTHING = b""
 
 
-# A price and its source: `stream` or `cache`.
-AtHand = tuple[Kept[bytes], str]
-
-
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of answer by symbol.
@@ -154,27 +150,25 @@ class Latest:
         ANSWERS.add((self.kind.name, source))
         return _shown(symbol, feed, kept, source)
 
-    def at_hand(self, symbol: str, feed: str) -> AtHand | None:
-        """What `one` would answer without asking anybody; None where it has to, or refuses.
+    def at_hand(self, symbol: str, feed: str) -> tuple[bytes, str] | None:
+        """What `one` would answer without asking anybody, and its source; None where it must ask.
 
-        Nothing is noted: whether it may be answered may still be asked.
+        Nothing is noted: whether it may be answered may still be judged.
         """
         if self._live is not None and self.kind.channel is not None:
             streamed = self._live.present(self.kind.channel, symbol, feed)
             if streamed is not None:
-                return streamed, "stream"
-        kept = self._fresh.kept(self._key(symbol, feed))
-        return None if kept is None or kept.value == NOTHING else (kept, "cache")
+                return _shown(symbol, feed, streamed, "stream"), "stream"
+        row, now = self._ready.get(self._key(symbol, feed)), clock.monotonic()
+        return (row.alone(now), "cache") if row is not None and row.until > now else None
 
-    def shown(self, symbol: str, feed: str, at_hand: AtHand) -> bytes:
-        """Answer what was at hand, as `one` does."""
-        kept, source = at_hand
+    def note_answer(self, symbol: str, feed: str, source: str) -> None:
+        """Note what was at hand and is answered, as `one` does."""
         if self._live is not None and self.kind.channel is not None:
             self._live.want(self.kind.channel, symbol, feed)
         if source == "cache":
-            self._note([self._key(symbol, feed)], feed)
+            self._hot[feed][self._key(symbol, feed)] = clock.monotonic()
         ANSWERS.add((self.kind.name, source))
-        return _shown(symbol, feed, kept, source)
 
     def known(self, symbol: str, feed: str, *, within_seconds: float) -> bytes | None:
         """The answer as it was last read here, if that is not longer ago; nothing is asked."""

@@ -87,11 +87,12 @@ def _answer(
         return None
     # What is at hand was a good symbol when it was asked for.
     latest, feed = stop.view.latest(), stop.view.kind.feeds[0]
-    kept = latest.at_hand(symbol, feed)
-    allowance = None if kept is None else _permits(stop, principal, environ)
-    if kept is None or allowance is None:
+    at_hand = latest.at_hand(symbol, feed)
+    allowance = None if at_hand is None else _permits(stop, principal, environ)
+    if at_hand is None or allowance is None:
         return None
-    body = latest.shown(symbol, feed, kept)
+    body, source = at_hand
+    latest.note_answer(symbol, feed, source)
     request_id = ids.request_id(environ.get("HTTP_X_REQUEST_ID"))
     note_answer(
         environ,

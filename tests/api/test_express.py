@@ -144,9 +144,11 @@ def sources(
 
 def have(sources: Sources, kind: Kind, symbol: str, told: bytes) -> None:
     """Let a price be at hand."""
-    of_kind = sources.latest(kind)
-    key = of_kind._key(symbol, kind.feeds[0])
-    of_kind._fresh._shelf.put({key: Kept(told, clock.monotonic())})
+    of_kind, feed = sources.latest(kind), kind.feeds[0]
+    kept = {of_kind._key(symbol, feed): Kept(told, clock.monotonic())}
+    of_kind._fresh._shelf.put(kept)
+    if told != latest.NOTHING:
+        of_kind._make_ready(feed, kept)
 
 
 @pytest.fixture
@@ -357,11 +359,11 @@ def test_what_the_express_way_answers_keeps_the_symbol_asked_for(
 ) -> None:
     quotes = sources.latest(kinds.QUOTES)
     have(sources, kinds.QUOTES, "SPY", b'{"bp":1}')
-    assert "SPY iex quote" not in quotes._hot["iex"].held()
+    assert "SPY iex quote" not in quotes._hot["iex"]
 
     assert ways.express("/api/v1/stocks/quote/SPY").express
 
-    assert "SPY iex quote" in quotes._hot["iex"].held()
+    assert "SPY iex quote" in quotes._hot["iex"]
 
 
 def test_a_process_whose_lists_are_not_read_yet_answers_nobody_the_express_way(ways: Ways) -> None:

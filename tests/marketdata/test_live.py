@@ -256,8 +256,7 @@ def test_a_price_of_the_feed_is_at_hand_and_shown_as_it_is_answered(
     assert at_hand is not None
 
     shown, answered = (
-        {**orjson.loads(each), "age_ms": 0}
-        for each in (quotes.shown("AAPL", "iex", at_hand), quotes.one("AAPL", "iex"))
+        {**orjson.loads(each), "age_ms": 0} for each in (at_hand[0], quotes.one("AAPL", "iex"))
     )
     assert shown == answered
-    assert shown["source"] == "stream"
+    assert shown["source"] == at_hand[1] == "stream"

@@ -190,7 +190,7 @@ def test_redis_gone_or_silent_costs_no_order_and_at_most_half_a_second(
     assert row_of(accepted)["status"] == "queued"
     # A hint may go into a connection that is silent: one of the next notices.
     made = getattr(orders, "get_bus")()  # noqa: B009 - patched, and not for export
-    until(lambda: place(account, new_key()).order_id and not made.is_up)
+    until(lambda: row_of(place(account, new_key())) and not made.is_up)
     # While it is known to be away nobody waits for it at all.
     with Stopwatch() as took:
         place(account, "next")
