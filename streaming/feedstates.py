@@ -42,10 +42,13 @@ class FeedStates:
 
     def __init__(self, *, started_at: float) -> None:
         self._states: dict[str, FeedState] = {}
-        self._heard_at = started_at
+        self._heard_at = self._unbroken_since = started_at
 
     def note(self, message: Mapping[str, Any], now: float) -> None:
         """Hear one message of Topic.MARKET."""
+        if self._is_silent(now):
+            # Who could not speak may have been unable to send prices too.
+            self._unbroken_since = now
         self._heard_at = now
         self._states[message["channel"]] = FeedState(
             message["feed"],
@@ -62,10 +65,14 @@ class FeedStates:
         Without Redis, or where the market process is silent, it is down as far as we know.
         """
         last = self._states.get(channel)
-        is_silent = now - self._heard_at > SILENT_SECONDS
+        is_silent = self._is_silent(now)
         if last is None and not is_silent:
             return None
         if last is None or is_silent or heard_since is None:
             return FeedState(None if last is None else last.feed, DOWN, self._heard_at, None)
+        heard_since = max(heard_since, self._unbroken_since)
         since = max(last.since, heard_since) if last.is_believed else last.since
         return last._replace(since=since, heard_since=heard_since)
+
+    def _is_silent(self, now: float) -> bool:
+        return now - self._heard_at > SILENT_SECONDS

@@ -5,6 +5,7 @@ none is tried for five seconds, so that no thread piles up behind a black hole.
 """
 
 import hashlib
+import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
@@ -30,6 +31,11 @@ CALL_SECONDS = 0.2
 OPEN_SECONDS = 5.0
 
 
+# A listener writes nothing: that a host is gone without a word, only the kernel finds out. Asked
+# after so many seconds of silence, again each second, three times.
+_KEEPALIVE = {socket.TCP_KEEPIDLE: 2, socket.TCP_KEEPINTVL: 1, socket.TCP_KEEPCNT: 3}
+
+
 class Topic(StrEnum):
     """What processes tell each other. What is no price is repeated by a poll."""
 
@@ -50,6 +56,8 @@ def client(url: str, *, seconds: float = CALL_SECONDS) -> "redis.Redis":
         socket_connect_timeout=seconds,
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
+        socket_keepalive=True,
+        socket_keepalive_options=_KEEPALIVE,
     )
 
 

@@ -58,17 +58,29 @@ def test_without_redis_or_a_market_process_a_channel_is_down(states: FeedStates)
     assert without_redis == silent == FeedState("iex", "down", BEGAN + 1, None)
 
 
-def test_a_gap_that_was_mended_is_something_else_to_tell(states: FeedStates) -> None:
-    heard(states, "live", since=BEGAN, at=BEGAN + 9)
+def test_a_market_process_that_was_silent_for_a_while_may_have_lost_something(
+    states: FeedStates,
+) -> None:
+    heard(states, "live", since=500.0, at=BEGAN + 1)
+    heard(states, "live", since=500.0, at=BEGAN + 10)
 
-    before = states.of("quotes", now=BEGAN + 9, heard_since=BEGAN)
-    after = states.of("quotes", now=BEGAN + 9, heard_since=BEGAN + 8)
+    state = states.of("quotes", now=BEGAN + 10, heard_since=BEGAN)
+
+    assert state
+    assert [state.covers(at) for at in (BEGAN + 9, BEGAN + 10)] == [False, True]
+
+
+def test_a_gap_that_was_mended_is_something_else_to_tell(states: FeedStates) -> None:
+    heard(states, "live", since=BEGAN, at=BEGAN + 2)
+
+    before = states.of("quotes", now=BEGAN + 2, heard_since=BEGAN)
+    after = states.of("quotes", now=BEGAN + 2, heard_since=BEGAN + 1)
 
     assert before
     assert after
     assert before.key([]) != after.key([])
     assert before.key([]) != before.key(["MSFT"])
-    assert after.since == BEGAN + 8
+    assert after.since == BEGAN + 1
 
 
 def test_over_its_limit_a_feed_is_believed_for_what_it_carries(states: FeedStates) -> None:
