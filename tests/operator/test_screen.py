@@ -77,3 +77,11 @@ def test_a_process_that_is_down_is_shown_as_such(tmp_path: Path) -> None:
 )
 def test_a_time_is_shown_in_hours_minutes_and_seconds(seconds: float, shown: str) -> None:
     assert screen.duration(seconds) == shown
+
+
+def test_the_addresses_name_the_page_of_the_stream_and_the_examples_a_line_for_it() -> None:
+    words = ("API_URL", "WS_URL", "ADMIN_URL", "SANDBOX_URL", "STAFF_USER", "STAFF_PASSWORD")
+    handout = {word: f"<{word}>" for word in words} | {"ADMIN_URL": "http://h/admin/"}
+
+    assert "http://h/admin/stream/" in screen.addresses(handout)
+    assert "make tail ARGS='--orders account_001" in screen.EXAMPLES
