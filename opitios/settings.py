@@ -1,5 +1,6 @@
 """Django's settings, made from opitios.core.config. Nothing is decided twice."""
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,8 @@ _HAS_PAGES = config.role in {"web", "none"}
 _ADMIN = "django.contrib.admin" if _HAS_PAGES else "django.contrib.admin.apps.SimpleAdminConfig"
 
 INSTALLED_APPS = [
-    # `runserver` is its only use here; it brings Twisted.
-    *(["daphne"] if config.role == "none" else []),
+    # `runserver` is its only use here; it brings Twisted, which takes every command half a second.
+    *(["daphne"] if "runserver" in sys.argv else []),
     "unfold",
     "unfold.contrib.filters",
     _ADMIN,

@@ -21,10 +21,17 @@ from pytest_django.plugin import blocking_manager_key
 
 from opitios.core.embedded.homes import HomeError
 from opitios.core.embedded.roles import ServerError
-from tests.support import environment, services
+from tests.support import environment, measured, services
 
 # Few tests, and each of them starts, kills and awaits whole processes.
 LONG = tuple(f"tests/{name}/" for name in ("campaigns", "fleet", "matrix", "operator"))
+
+# Where real processes are many, and run what processes of other tests run too: nobody measures what
+# of the code they reach, for that takes as much time again as they do.
+UNMEASURED = tuple(
+    f"tests/{name}/"
+    for name in ("admin", "campaigns", "deploy", "fleet", "hostile", "marketdata", "matrix")
+)
 
 # Helpers that assert, wherever they are imported first.
 pytest.register_assert_rewrite("tests.hostile.corpus", "tests.hostile.wire")
@@ -121,6 +128,14 @@ def _django_db_helper(django_db_setup: None, django_db_blocker: DjangoDbBlocker)
     with django_db_blocker.unblock():
         yield
         connections.close_all()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _processes_unmeasured(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Keep coverage out of what the tests of some folders start."""
+    told = measured.withhold() if request.node.nodeid.startswith(UNMEASURED) else {}
+    yield
+    os.environ |= told
 
 
 @pytest.fixture(autouse=True)

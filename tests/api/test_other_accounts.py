@@ -3,11 +3,9 @@
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from django.http import HttpResponse
 from django.urls import URLResolver, get_resolver
 
@@ -15,12 +13,12 @@ from accounts.pool import get_pool
 from opitios.core import database
 from tests.api.calls import GOOD, Api, problem
 from tests.support.accounts import TRADER, token
+from tests.support.committed import committed
 from tests.support.orders import entries, kinds, place
 
 pytestmark = pytest.mark.django_db
 
 ORDER = "019aa0c2-6f1e-7c3a-9b1e-2f5d8c1a7e40"
-COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "openapi.yaml"
 UNDER = "/api/v1/accounts/{account_id}/"
 METHODS = {"get", "post", "put", "patch", "delete"}
 # What stands for the path's other parameters.
@@ -29,8 +27,7 @@ NAMED = {"order_id": ORDER, "symbol": "AAPL"}
 
 def calls() -> Iterator[tuple[str, str]]:
     """Every operation under an account, as the committed document tells them."""
-    document = yaml.safe_load(COMMITTED.read_text())
-    for path, operations in document["paths"].items():
+    for path, operations in committed()["paths"].items():
         if path.startswith(UNDER):
             rest = re.sub(r"\{(\w+)\}", lambda found: NAMED[found[1]], path.removeprefix(UNDER))
             yield from ((name.upper(), rest) for name in operations.keys() & METHODS)
@@ -50,7 +47,7 @@ def test_no_endpoint_of_an_account_is_forgotten() -> None:
             elif "accounts/<str:account_id>/" in path:
                 found.add(re.sub(r"<str:(\w+)>", r"{\1}", f"/{path}"))
 
-    assert found == {path for path in yaml.safe_load(COMMITTED.read_text())["paths"]
+    assert found == {path for path in committed()["paths"]
                      if path.startswith(UNDER)}  # fmt: skip
     assert {"orders", "activities", "portfolio/history", "account/configurations"} <= {
         rest for _, rest in CALLS

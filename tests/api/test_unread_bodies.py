@@ -1,11 +1,9 @@
 """No byte of a body is waited for before the refusals that do not depend on it are decided."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from django.test import RequestFactory
 
 from accounts.access import Permission, TokenView
@@ -13,16 +11,16 @@ from opitios.core.errors import Problem, Reason
 from opitios.core.handler import Handler
 from tests.api.calls import Api
 from tests.support.accounts import open_account, token
+from tests.support.committed import committed
 
 pytestmark = pytest.mark.django_db
 
-OPENAPI = Path(__file__).resolve().parents[2] / "docs" / "openapi.yaml"
 WRITES = ("post", "put", "patch", "delete")
 
 
 def operations() -> Iterator[tuple[str, str]]:
     """Every operation that writes, also those that say nothing of a body."""
-    for path, methods in yaml.safe_load(OPENAPI.read_text())["paths"].items():
+    for path, methods in committed()["paths"].items():
         yield from ((method.upper(), path) for method in methods if method in WRITES)
 
 

@@ -22,7 +22,7 @@ with warnings.catch_warnings():
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
     data: Path = tmp_path_factory.mktemp("sandbox")
-    with SandboxProcess(data) as process:
+    with SandboxProcess(data, measured=True) as process:
         yield process
 
 

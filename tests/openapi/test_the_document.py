@@ -1,10 +1,8 @@
 """`/api/schema`: for everybody, whole, and the one that is committed."""
 
 import json
-from pathlib import Path
 
 import pytest
-import yaml
 from django.test import Client
 from jsonschema import ValidationError  # type: ignore[import-untyped] # it has no stubs here
 
@@ -12,12 +10,12 @@ from opitios import urls
 from opitios.core import clock, jsontext
 from opitios.core.errors import Problem
 from tests.openapi.document import SCHEMA, Document
+from tests.support.committed import committed
 from trading import commands
 
 pytestmark = pytest.mark.django_db
 
 TRAILS = {"type": "trailing_stop", "trail_price": "2", "trail_percent": "1"}
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_document_needs_no_token() -> None:
@@ -118,9 +116,7 @@ def as_read(body: dict[str, object]) -> dict[str, object]:
 
 
 def test_the_committed_document_is_the_served_one() -> None:
-    committed = yaml.safe_load((ROOT / "docs" / "openapi.yaml").read_text())
-
-    assert committed == Document().told
+    assert committed() == Document().told
 
 
 def test_the_pages_of_the_docs_come_from_here() -> None:

@@ -10,5 +10,5 @@ from tests.support.sandbox_process import SandboxProcess
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[SandboxProcess]:
-    with SandboxProcess(tmp_path / "books") as process:
+    with SandboxProcess(tmp_path / "books", measured=True) as process:
         yield process

@@ -27,7 +27,9 @@ def test_sigterm_does_not_wait_for_a_request_that_hangs(tmp_path: Path) -> None:
 
 
 def test_accounts_may_be_opened_at_the_start(tmp_path: Path) -> None:
-    with SandboxProcess(tmp_path, options=("--accounts", "3", "--cash", "5000")) as broker:
+    with SandboxProcess(
+        tmp_path, options=("--accounts", "3", "--cash", "5000"), measured=True
+    ) as broker:
         assert broker.get("health")["accounts"] == 3
         account = broker.trade("account_003", "GET", "/v2/account").json()
 
@@ -52,7 +54,7 @@ def test_a_taken_port_is_told(tmp_path: Path) -> None:
 
 def test_the_limit_is_enforced_when_asked(tmp_path: Path) -> None:
     options = ("--rate-limit", "on", "--per-minute", "0")
-    with SandboxProcess(tmp_path, options=options) as broker:
+    with SandboxProcess(tmp_path, options=options, measured=True) as broker:
         answer = broker.trade("a", "GET", "/v2/account")
 
     assert answer.status_code == 429

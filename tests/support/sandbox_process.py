@@ -1,5 +1,6 @@
 """A sandbox in a process of its own, for tests that need a broker."""
 
+import os
 import selectors
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from typing import IO, Any, Self
 import requests
 
 from tests.support.crowd import patient
+from tests.support.measured import unmeasured
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = patient(20.0)
@@ -22,13 +24,16 @@ class SandboxProcess:
     """`python -m sandbox` on a free port; a restart keeps port and books.
 
     Use as a context manager, or `start()` and `stop()`. `options` are further command-line words,
-    e.g. `("--market", "closed")`.
+    e.g. `("--market", "closed")`; `measured` is whether coverage counts what it runs.
     """
 
-    def __init__(self, data: Path, *, options: tuple[str, ...] = (), port: int = 0) -> None:
+    def __init__(
+        self, data: Path, *, options: tuple[str, ...] = (), port: int = 0, measured: bool = False
+    ) -> None:
         self.data = data
         self.port = port
         self._options = options
+        self._environment = dict(os.environ) if measured else unmeasured()
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -88,6 +93,7 @@ class SandboxProcess:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 [*command, "--data", str(self.data), *self._options],
                 cwd=ROOT,
+                env=self._environment,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,

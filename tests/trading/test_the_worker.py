@@ -67,7 +67,9 @@ def test_a_worker_resolves_what_is_unknown_and_again_after_redis_was_away(
 
 
 def test_a_worker_that_hears_nothing_ends_to_be_started_again(db: None, tmp_path: Path) -> None:
-    deaf = Program("worker", (*WORKER, "--queues", "another"), tmp_path / "deaf.log")
+    # It is deaf however long it listens.
+    timers = {"OPITIOS_TIMERS__CANARY": "0.5"}
+    deaf = Program("worker", (*WORKER, "--queues", "another"), tmp_path / "deaf.log", **timers)
 
     try:
         assert deaf.process.wait(STOP_SECONDS) == EXIT_CODE
