@@ -14,9 +14,12 @@ from benchmarks import (
     fleet_import,
     fleet_warm,
     inbound_limits,
+    live_feed,
     order_accepted,
     order_stages,
     quote_cached,
+    quote_cold,
+    quotes_batch,
     token_check,
     upstream_call,
 )
@@ -29,6 +32,9 @@ from opitios.core.embedded.supervisor import StopAskedError
 BENCHES: Mapping[str, Callable[[Bench], list[Row]]] = {
     "order_accepted": order_accepted.run,
     "quote_cached": quote_cached.run,
+    "quotes_batch": quotes_batch.run,
+    "quote_cold": quote_cold.run,
+    "live_feed": live_feed.run,
     "upstream_call_cpu": upstream_call.measure,
     "token_check": token_check.run,
     "inbound_limits": inbound_limits.run,

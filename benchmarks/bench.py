@@ -122,6 +122,12 @@ class Bench:
         self._supervisor.start(self._program("desk-1"))
         self._wait("desk-1", lambda: self._readiness().is_ready)
 
+    def start_market(self) -> None:
+        """The process that listens to the market, where the caller's cores are."""
+        if self._first("market-1"):
+            found = next(each for each in self.stack.afterwards() if each.name == "market-1")
+            self._supervisor.start(replace(found, folder=ROOT))
+
     def import_fleet(self, count: int) -> float:
         """Make the roster so many trading accounts and those for data; the seconds it took."""
         path = self.stack.run.path / f"accounts-{count}.yaml"

@@ -23,18 +23,19 @@ BUSY = 0.9
 def run(bench: Bench) -> list[Row]:
     """Measure, ours and the rival in turns. Raises BenchError where a quote was not answered."""
     bench.start_desk()
-    _start_rival(bench)
+    start_rival(bench)
     ours, rival = bench.stack.addresses.api_url, f"http://127.0.0.1:{PORT}"
     for url in (ours, rival):
-        _load(bench, url)
+        load(bench, url)
     pairs = []
     for number in range(bench.effort.rounds):
         bench.tell(f"quote_cached: round {number + 1} of {bench.effort.rounds}")
-        pairs.append((_load(bench, ours), _load(bench, rival)))
+        pairs.append((load(bench, ours), load(bench, rival)))
     return [compared(name="quote_cached", unit="quotes/s", pairs=pairs, budget=at_least(1.0))]
 
 
-def _start_rival(bench: Bench) -> None:
+def start_rival(bench: Bench) -> None:
+    """Start the FastAPI app on the measured core. Raises BenchError where it does not answer."""
     stack = bench.stack
     app = "benchmarks.rivals.fastapi_quotes:app"
     program = Program(
@@ -61,7 +62,8 @@ def _answers(gateway: Gateway) -> bool:
         return False
 
 
-def _load(bench: Bench, url: str) -> float:
+def load(bench: Bench, url: str, path: str = PATH) -> float:
+    """Ask one of them for so long: answers a second. Raises BenchError where one was another."""
     found: dict[str, Any] = bench.measure(
         "benchmarks.load",
         OTHERS,
@@ -69,14 +71,14 @@ def _load(bench: Bench, url: str) -> float:
         BENCH_TOKEN=bench.token,
         BENCH_CLIENTS=str(CLIENTS),
         BENCH_SECONDS=str(bench.effort.seconds),
-        BENCH_PATH=PATH,
+        BENCH_PATH=path,
     )
     if found["odd"]:
-        raise BenchError(f"{found['odd']} quotes were not answered, such as {found['first_odd']}")
+        raise BenchError(f"{found['odd']} were not answered, such as {found['first_odd']}")
     if found["cpu_share"] > BUSY:
         raise BenchError("the load client is busier than the server: nothing was measured")
     bench.tell(
-        f"quote_cached: {url} {found['per_second']:.0f}/s, p50 {found['p50_ms']:.1f} ms, "
+        f"{path[:40]}: {url} {found['per_second']:.0f}/s, p50 {found['p50_ms']:.1f} ms, "
         f"p99 {found['p99_ms']:.1f} ms, the client used {found['cpu_share']:.0%} of a core"
     )
     return float(found["per_second"])

@@ -115,7 +115,7 @@ class Latest:
         self._ready: dict[str, _Row] = {}
         # What calls under way take along, and when they are done.
         self._coming: dict[str, threading.Event] = {}
-        # By feed: when a key was asked for last. Written without a lock, a key at a time.
+        # By feed: when a known key was asked for last. Written without a lock, a key at a time.
         self._hot: Mapping[str, dict[str, float]] = {feed: {} for feed in kind.feeds}
         self._together = {feed: self._combined(feed) for feed in kind.feeds}
 
@@ -137,11 +137,13 @@ class Latest:
             return _shown(symbol, feed, streamed, "stream")
         asked_at = clock.monotonic()
         key = self._key(symbol, feed)
-        self._hot[feed][key] = asked_at
         row = self._ready.get(key)
-        if row is not None and row.until > asked_at:
-            ANSWERS.add((self.kind.name, "cache"))
-            return row.alone(asked_at)
+        if row is not None:
+            # Not the first to ask for it.
+            self._hot[feed][key] = asked_at
+            if row.until > asked_at:
+                ANSWERS.add((self.kind.name, "cache"))
+                return row.alone(asked_at)
         try:
             kept = self._fresh.kept(key) or self._load([symbol], feed)[key]
         except (BrokerError, NoDataAccount, TimeoutError) as error:
@@ -207,11 +209,10 @@ class Latest:
         ANSWERS.add((self.kind.name, "stream"), by=len(rows))
         others = [symbol for symbol in symbols if symbol not in rows] if rows else symbols
         keys = [self._key(symbol, feed) for symbol in others]
-        self._hot[feed].update(dict.fromkeys(keys, asked_at))
+        known = {key: row for key in keys if (row := self._ready.get(key)) is not None}
+        self._hot[feed].update(dict.fromkeys(known, asked_at))
         ready = {
-            row.symbol: row.in_a_map(asked_at)
-            for key in keys
-            if (row := self._ready.get(key)) is not None and row.until > asked_at
+            row.symbol: row.in_a_map(asked_at) for row in known.values() if row.until > asked_at
         }
         ANSWERS.add((self.kind.name, "cache"), by=len(ready))
         return rows | ready
@@ -330,10 +331,8 @@ class Latest:
         return loaded
 
     def _brought(self, wanted: Sequence[str]) -> dict[str, Kept[bytes]]:
-        """Wait a moment for what calls under way take along; what they brought of it."""
+        """Wait a moment for what calls under way take along; what they, or the last, brought."""
         calls = {call for key in wanted if (call := self._coming.get(key)) is not None}
-        if not calls:
-            return {}
         until = clock.monotonic() + COMING_SECONDS
         for call in calls:
             call.wait(max(0.0, until - clock.monotonic()))

@@ -1,4 +1,4 @@
-"""The rival of the cached quote: one FastAPI endpoint that has nothing else to do.
+"""The rival of cached quotes: a FastAPI app that has nothing else to do, for one and for many.
 
 A token is verified with PyJWT and remembered, its permission looked at, the quote taken from memory
 and answered with its age. Run by uvicorn, told by its environment.
@@ -14,22 +14,21 @@ from fastapi.responses import ORJSONResponse
 
 app = FastAPI()
 KEY = os.environ["BENCH_JWT_KEY"]
-QUOTES: dict[str, tuple[float, dict[str, Any]]] = {
-    "AAPL": (
-        time.monotonic(),
-        {
-            "t": "2026-11-20T14:30:00.123456789Z",
-            "bp": 187.2,
-            "bs": 3,
-            "ap": 187.21,
-            "as": 1,
-            "bx": "V",
-            "ax": "V",
-            "c": ["R"],
-            "z": "C",
-        },
-    )
+QUOTE: dict[str, Any] = {
+    "t": "2026-11-20T14:30:00.123456789Z",
+    "bp": 187.2,
+    "bs": 3,
+    "ap": 187.21,
+    "as": 1,
+    "bx": "V",
+    "ax": "V",
+    "c": ["R"],
+    "z": "C",
 }
+# A batch names so many at the most.
+MOST = 100
+BATCH = [f"Q{left}{right}" for left in "ABCDEFGHIJ" for right in "ABCDEFGHIJ"]
+QUOTES = {symbol: (time.monotonic(), QUOTE) for symbol in ("AAPL", *BATCH)}
 VERIFIED: dict[str, dict[str, Any]] = {}
 
 
@@ -56,8 +55,23 @@ async def quote(symbol: str, request: Request) -> ORJSONResponse:
     found = QUOTES.get(symbol)
     if found is None:
         raise HTTPException(404)
-    at, told = found
+    return ORJSONResponse(shown(symbol, *found))
+
+
+@app.get("/api/v1/stocks/quotes")
+async def quotes(symbols: str, request: Request) -> ORJSONResponse:
+    """Answer a map of quotes, and why others are missing."""
+    if "market_data" not in principal(request)["permissions"]:
+        raise HTTPException(403)
+    names = list(dict.fromkeys(symbols.split(",")))
+    if len(names) > MOST:
+        raise HTTPException(400)
+    told = {name: shown(name, *QUOTES[name]) for name in names if name in QUOTES}
+    missing = {name: {"reason": "unknown-symbol"} for name in names if name not in QUOTES}
+    return ORJSONResponse({"quotes": told, "errors": missing})
+
+
+def shown(symbol: str, at: float, told: dict[str, Any]) -> dict[str, Any]:
+    """A quote as it is answered."""
     age = int((time.monotonic() - at) * 1000)
-    return ORJSONResponse(
-        {"symbol": symbol, **told, "feed": "iex", "source": "cache", "age_ms": age}
-    )
+    return {"symbol": symbol, **told, "feed": "iex", "source": "cache", "age_ms": age}

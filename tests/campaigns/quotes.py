@@ -25,7 +25,7 @@ from benchmarks.rows import percentile
 from opitios.core import clock
 from tests.campaigns.evidence import origin
 from tests.campaigns.trial import Trial, started
-from tests.campaigns.users import Crowd, Told
+from tests.campaigns.users import HOT, Crowd, Told
 
 ROOT = Path(__file__).resolve().parents[2]
 # Two carry data; the sandbox holds them, and all others, to this many calls of an API a minute.
@@ -125,7 +125,11 @@ class Campaign:
         self._cold = 0
 
     def minute(self) -> Minute:
-        """Let all users ask for their time."""
+        """Let all users ask for their time, about symbols that are hot already."""
+        for path in ("stocks/quotes", "stocks/snapshots"):
+            self._gateway(f"/api/v1/{path}?symbols={','.join(HOT)}")
+        for symbol in HOT:
+            self._gateway(f"/api/v1/stocks/trade/{symbol}")
         before, began = self._data_calls(), clock.monotonic()
         told = self._ask(self._plan.users, self._plan.seconds, think=2.0)
         after = self._data_calls()
@@ -374,6 +378,7 @@ def _answers(told: Told) -> dict[str, Any]:
     return {
         "by_status": dict(sorted(told.statuses.items())),
         "by_source": dict(sorted(told.sources.items())),
+        "refused": dict(sorted(Counter(reason for *_, reason in told.failures).items())),
         "p50_ms": percentile(told.milliseconds, 50) if told.milliseconds else None,
         "p99_ms": percentile(told.milliseconds, 99) if told.milliseconds else None,
         "slowest_ms": max(told.milliseconds, default=None),

@@ -75,7 +75,9 @@ class TestWithPatience:
         broker, sources = fleet.brokers["data_001"], fleet.sources()
         from marketdata import kinds  # noqa: PLC0415 - as above
 
-        sources.latest(kinds.QUOTES).many(["A", "B"], "iex")
+        for _ in range(2):
+            # Asked for more than once: both are hot.
+            sources.latest(kinds.QUOTES).many(["A", "B"], "iex")
         later(2)
         told: dict[str, Any] = {}
 
