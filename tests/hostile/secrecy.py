@@ -26,11 +26,11 @@ from accounts.tokens import Grant, Permission, Verifier, mint
 from opitios.core import clock
 from opitios.core.config import JwtKey
 from opitios.core.embedded import processes
+from opitios.management.stack import stream_command
 from tests.api.processes import DESK, ROOT
 from tests.broker.loopback import LoopbackBroker, http
 from tests.matrix.nodes import Node, Web, running
 from tests.matrix.servers import Server, redis_server
-from tests.streaming.stream_process import COMMAND as STREAM
 from tests.support.crowd import patient
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
@@ -41,6 +41,8 @@ CALL_SECONDS = patient(30.0)
 START_SECONDS = 60.0
 
 MINE, THEIRS = "secrecy_001", "secrecy_echo"
+# The market process has its key in use.
+PRICES = "secrecy_data"
 _LINK = re.compile(r'(?:href|action)="(/admin/[^"#]*)"')
 
 
@@ -119,7 +121,7 @@ class Gateway:
         accounts = [
             {
                 "account_id": account,
-                "account_type": "trading",
+                "account_type": "data" if account == PRICES else "trading",
                 "environment": "sandbox",
                 "url": url,
                 "alpaca_credentials": {
@@ -142,6 +144,7 @@ class Gateway:
             Node("desk", DESK, self.folder, self.settings),
             self._stream(),
             Node("worker", WORKER, self.folder, self.settings),
+            Node("market", ("manage.py", "listen_market"), self.folder, self.settings),
         ]
         with running(*nodes):
             web.wait_until_ready()
@@ -161,8 +164,7 @@ class Gateway:
     def _stream(self) -> Node:
         with socket.create_server(("127.0.0.1", 0)) as found:
             self.stream_port: int = found.getsockname()[1]
-        command = (*STREAM, "--port", str(self.stream_port))
-        return Node("stream", command, self.folder, self.settings)
+        return Node("stream", stream_command(self.stream_port), self.folder, self.settings)
 
     def dump(self, postgres_log: Path) -> None:
         """Dump the database as an operator would, read Redis whole, and Postgres' own log."""
@@ -252,7 +254,8 @@ def gateway(folder: Path, server_url: str) -> Iterator[Gateway]:
         parrot = LoopbackBroker([echoing])
         stack.callback(parrot.close)
         _tell_all(server_url)
-        found = Gateway(folder, server_url, bus, {MINE: sandbox.url, THEIRS: parrot.origin})
+        brokers = {MINE: sandbox.url, THEIRS: parrot.origin, PRICES: sandbox.url}
+        found = Gateway(folder, server_url, bus, brokers)
         stack.enter_context(_monitored(found))
         yield found
 

@@ -14,9 +14,9 @@ import requests
 from psycopg import sql
 
 from opitios.core.startup import EX_CONFIG
+from opitios.management.stack import stream_command
 from tests.matrix.nodes import Node, Web, running
 from tests.startup.test_the_database import application
-from tests.streaming.stream_process import COMMAND as STREAM
 from tests.support.accounts import token
 from tests.support.until import until
 from tests.trading.retry_path import BEAT, WORKER
@@ -26,6 +26,8 @@ pytestmark = [
 ]  # fmt: skip
 
 WEAK = {"SECRET_KEY": "CANARY-weak"}
+# On any port: nobody asks it anything.
+STREAM = stream_command(0)
 
 
 def refusals_of(node: Node) -> list[dict[str, Any]]:
@@ -37,6 +39,7 @@ def refusals_of(node: Node) -> list[dict[str, Any]]:
 def test_no_serving_process_starts_with_a_weak_key(tmp_path: Path) -> None:
     nodes = {
         "desk": Node("desk", ("manage.py", "desk"), tmp_path, WEAK),
+        "market": Node("market", ("manage.py", "listen_market"), tmp_path, WEAK),
         "stream": Node("stream", STREAM, tmp_path, WEAK),
         "worker": Node("worker", WORKER, tmp_path, WEAK),
         "beat": Node("beat", BEAT, tmp_path, WEAK),
@@ -46,7 +49,8 @@ def test_no_serving_process_starts_with_a_weak_key(tmp_path: Path) -> None:
         codes = {role: node.ended() for role, node in nodes.items()}
 
     # granian tries its worker again, and then ends with a code of its own.
-    assert codes == dict.fromkeys(("desk", "stream", "worker", "beat"), EX_CONFIG) | {"web": 1}
+    ours = ("desk", "market", "stream", "worker", "beat")
+    assert codes == dict.fromkeys(ours, EX_CONFIG) | {"web": 1}
     for role, node in nodes.items():
         lines = refusals_of(node)
         assert {line["id"] for line in lines} == {"opitios.E001"}
