@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from opitios.core.embedded.runfolder import RunFolder, read_env
 
 # The variable that holds a token, where the file of a run is not the one to take.
-VARIABLE = "OPITIOS_TOKEN"  # nosec B105 - its name
+VARIABLE = "OPITIOS_TOKEN"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -24,7 +24,7 @@ class Source:
     environment: Mapping[str, str]
     given_url: str | None = None
     token_file: Path | None = None
-    token_name: str = "TOKEN_TRADER"  # noqa: S105 - a name # nosec B105
+    token_name: str = "TOKEN_TRADER"  # noqa: S105 - a name
 
     @property
     def url(self) -> str:
