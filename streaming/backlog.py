@@ -1,4 +1,4 @@
-"""Market data that a slow client has not taken yet: bounded, conflated, counted. Pure."""
+"""Market data that a slow client has not taken yet: bounded, conflated, counted."""
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Collection, Iterable
@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from marketdata.ticks import REPLACED, Item
 from streaming import protocol
+from streaming.counters import PRICES_DROPPED
 
 # Trades or bars that wait for one client, of each channel: the last ones.
 MAX_EVENTS = 256
@@ -43,6 +44,7 @@ class Backlog:
 
     def count(self, channel: str, dropped: int) -> None:
         """Count what was left out before it came here."""
+        PRICES_DROPPED.add((channel,), dropped)
         self._untold[channel] += dropped
         self.dropped += dropped
 

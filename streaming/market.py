@@ -18,6 +18,7 @@ from streaming import protocol
 from streaming.audiences import Audience, Audiences
 from streaming.backlog import Entry
 from streaming.buffer import Bundle, Outbox
+from streaming.counters import PRICES
 from streaming.feedstates import FeedState, FeedStates
 from streaming.inbox import Inbox
 from streaming.loops import for_ever, yield_turn
@@ -56,6 +57,8 @@ class MarketHub:
         """
         before = self._audiences.followed(socket)
         new, lost = items - before, before - items
+        if not new and not lost:
+            return
         self._audiences.move(socket, items)
         self._hold(new)
         self._release(lost)
@@ -129,10 +132,9 @@ class MarketHub:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
-        for listener in (self._ticks_listener, self._states_listener):
-            if listener is not None:
-                await asyncio.to_thread(listener.close)
-        await asyncio.to_thread(self._demand.close)
+        listeners = filter(None, (self._ticks_listener, self._states_listener))
+        closes = [self._demand.close, *(each.close for each in listeners)]
+        await asyncio.gather(*map(asyncio.to_thread, closes))
 
     async def show_arrived(self) -> None:
         """Show what arrived, and give the writers a turn now and then."""
@@ -161,10 +163,13 @@ class MarketHub:
             entry = Entry(item, protocol.tick(tick, now=now))
             for audience in audiences:
                 heard[audience].append(entry)
+        put = 0
         for audience, entries in heard.items():
             bundle = Bundle.of(entries)
             for socket in audience.sockets:
                 socket.put_market(bundle)
+            put += len(entries) * len(audience.sockets)
+        PRICES.add((), put)
 
     def forget(self, items: Iterable[Item]) -> None:
         """Believe in these last quotes no more: others may follow that nobody hears."""

@@ -11,9 +11,11 @@ import pytest
 from marketdata.demand import Demand
 from opitios.core.bus import Bus, Listener, get_bus
 from opitios.core.config import get_config
+from opitios.core.metrics import Counter
 from streaming import market as hubs
 from streaming.backlog import MAX_EVENTS
 from streaming.buffer import Outbox
+from streaming.counters import PRICES, PRICES_DROPPED
 from streaming.inbox import Inbox, conflated
 from streaming.lines import AsgiLine
 from streaming.market import MarketHub
@@ -83,6 +85,11 @@ def followed(hub: MarketHub, *items: tuple[str, str]) -> Outbox:
         # Long enough ago for the market process to know.
         symbols.update(dict.fromkeys(symbols, 1.0))
     return socket
+
+
+def counted(counter: Counter) -> float:
+    """What this process counted so far, under all labels."""
+    return float(sum(told[-1] for told in counter.told()["counts"]))
 
 
 async def test_sockets_share_a_frame_that_was_encoded_once(hub: MarketHub) -> None:
@@ -229,6 +236,7 @@ async def test_redis_lost_is_told_and_so_is_a_gap_that_nobody_saw(hub: MarketHub
 async def test_what_the_loop_could_not_take_in_time_is_told_as_dropped(hub: MarketHub) -> None:
     socket, other = followed(hub, QUOTE), followed(hub, ("quotes", "MSFT"))
     hub._inbox = Inbox(most=10)
+    before = counted(PRICES), counted(PRICES_DROPPED)
     for number in range(100):
         hub._inbox.put([tick(*QUOTE, bp=number)])
     hub._arrived.set()
@@ -242,6 +250,8 @@ async def test_what_the_loop_could_not_take_in_time_is_told_as_dropped(hub: Mark
     assert bids[-1] == 99
     assert len(bids) + sum(dropped) == 100
     assert await sent(other) == []
+    assert counted(PRICES) - before[0] == len(bids)
+    assert counted(PRICES_DROPPED) - before[1] == sum(dropped)
 
 
 def test_a_flood_is_conflated_to_the_newest_quotes_and_the_last_events_in_their_order() -> None:
