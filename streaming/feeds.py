@@ -33,9 +33,9 @@ class Feed:
         return self.seq is not None and self.seq < self.known
 
     @property
-    def is_followed(self) -> bool:
-        """Whether anybody would miss it."""
-        return bool(self.subscribers or self.late)
+    def followers(self) -> set[Outbox]:
+        """Everybody who would miss it."""
+        return self.subscribers.union(self.late)
 
     @property
     def heard(self) -> int:

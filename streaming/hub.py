@@ -44,6 +44,12 @@ MAX_PUSHES = 10_000
 ACCOUNTS_A_READ = 50
 # Pages of replays that are read at a time: the others wait in line, and the live feeds for nobody.
 READS_AT_ONCE = 2
+# How often is looked whether pushes can come, and how long they may be away untold. Seconds.
+LOOK_SECONDS = 0.25
+QUIET_SECONDS = 1.0
+
+# How order updates come: pushed, or from the journal within a second (reliability.md C18).
+LIVE, DEGRADED = "live", "degraded"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -85,6 +91,8 @@ class Hub:
         self._next_poll = 0.0
         self._started_at = clock.now()
         self._listener: Listener | None = None
+        self._state, self._state_since = LIVE, self._started_at
+        self._listened_at = clock.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
         self._resumptions: dict[Outbox, Resumption] = {}
         self._resuming: dict[Outbox, asyncio.Task[None]] = {}
@@ -235,7 +243,7 @@ class Hub:
                 loop.call_soon_threadsafe(self.push, message)
 
         self._listener = self._bus.listen(Topic.ORDERS, hand_over)
-        steps = (self.show_pushes, self._read_on, self._beat_on, self._report_on)
+        steps = (self._look_on, self.show_pushes, self._read_on, self._beat_on, self._report_on)
         self._tasks = [asyncio.create_task(for_ever(step)) for step in steps]
 
     async def stop(self) -> None:
@@ -370,7 +378,7 @@ class Hub:
 
     def _drop_unfollowed(self) -> None:
         for name, feed in list(self._feeds.items()):
-            if not feed.is_followed and name not in self._opening:
+            if not (feed.subscribers or feed.late) and name not in self._opening:
                 del self._feeds[name]
 
     def _behind(self) -> "filter[Feed]":
@@ -404,6 +412,34 @@ class Hub:
                 told[socket][feed.account_id] = feed.seq or 0
         for socket, accounts in told.items():
             socket.put(protocol.heartbeat(at, accounts))
+
+    async def _look_on(self) -> None:
+        await asyncio.sleep(LOOK_SECONDS)
+        is_listening = self._listener is not None and self._listener.since is not None
+        self.note_pushes(clock.monotonic(), is_listening=is_listening)
+
+    def note_pushes(self, now: float, *, is_listening: bool) -> None:
+        """Tell who follows accounts that pushes cease or begin to come; every entry comes anyhow.
+
+        `now`: monotonic seconds.
+        """
+        if is_listening:
+            self._listened_at = now
+        state = DEGRADED if now - self._listened_at > QUIET_SECONDS else LIVE
+        if state == self._state:
+            return
+        self._state, self._state_since = state, clock.now()
+        logger.warning("how order updates come has changed", state=state)
+        for socket in {each for feed in self._feeds.values() for each in feed.followers}:
+            socket.put(self._status())
+
+    def tell_state(self, socket: Outbox) -> None:
+        """Tell one that begins to follow accounts how updates come, where not as they should."""
+        if self._state != LIVE:
+            socket.put(self._status())
+
+    def _status(self) -> protocol.Frame:
+        return protocol.status("orders", None, self._state, clock.rfc3339(self._state_since))
 
     async def _report_on(self) -> None:
         counted = {"sockets": len(self._sockets), "accounts": len(self._feeds)}

@@ -170,6 +170,8 @@ class Session:
         self._tell()
         for frame in protocol.snapshots(numbers):
             self._socket.put(frame)
+        if new:
+            self._hub.tell_state(self._socket)
 
     async def _named(self, principal: Principal, asked: Subscribe) -> list[str]:
         """Find the accounts that are meant and open them. Raises UnknownAccount, Unreachable."""

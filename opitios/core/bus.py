@@ -30,6 +30,11 @@ Command = tuple[str | bytes | int, ...]
 CALL_SECONDS = 0.2
 OPEN_SECONDS = 5.0
 
+# A listener that heard nothing for so long asks whether Redis is there; and has lost it where that,
+# too, is not answered: a dead host, or a connection that somebody on the way forgot, says nothing.
+PING_SECONDS = 1.0
+SILENT_SECONDS = 3.0
+
 
 # A listener writes nothing: that a host is gone without a word, only the kernel finds out. Asked
 # after so many seconds of silence, again each second, three times.
@@ -183,14 +188,26 @@ class Listener(threading.Thread):
         with made.pubsub() as subscription:
             subscription.subscribe(self._channel)
             self.connected.set()
+            heard_at = clock.monotonic()
             while not self._closing.is_set():
                 message = subscription.get_message(timeout=0.5)
                 if message is None:
+                    self._ask(subscription, clock.monotonic() - heard_at)
                     continue
-                if message["type"] == "message":
-                    self._hand_over(message["data"])
-                else:
-                    self.since = clock.now().timestamp()
+                heard_at = clock.monotonic()
+                self._take(message)
+
+    def _ask(self, subscription: Any, silent_seconds: float) -> None:
+        if silent_seconds > SILENT_SECONDS:
+            raise redis.TimeoutError("Redis says nothing")
+        if silent_seconds > PING_SECONDS:
+            subscription.ping()
+
+    def _take(self, message: Mapping[str, Any]) -> None:
+        if message["type"] == "message":
+            self._hand_over(message["data"])
+        elif message["type"] == "subscribe":
+            self.since = clock.now().timestamp()
 
     def _hand_over(self, data: bytes) -> None:
         try:

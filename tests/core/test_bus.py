@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from opitios.core import bus, hints
+from opitios.core import bus, clock, hints
 from opitios.core.bus import Bus, Listener, Topic
 from opitios.core.config import get_config
 from opitios.core.hints import MOST_UNREAD
@@ -82,6 +82,25 @@ def test_a_listener_comes_back_by_itself(
         lambda: one.publish((Topic.ORDERS, {"back": 1})) and {"back": 1} in heard[0].messages,
         seconds=10,
     )
+
+
+def test_c20_a_listener_notices_a_redis_that_says_nothing_and_one_that_is_only_quiet(
+    made: tuple[Bus, Proxy], heard: tuple[Heard, Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bus, "PING_SECONDS", 0.1)
+    monkeypatch.setattr(bus, "SILENT_SECONDS", 1.0)
+    (one, proxy), (handler, listener) = made, heard
+    quiet_since, began = listener.since, clock.monotonic()
+    until(lambda: clock.monotonic() > began + 2)
+    assert listener.since == quiet_since
+
+    proxy.hold()
+
+    until(lambda: listener.since is None)
+    proxy.come_back()
+    monkeypatch.setattr(bus, "OPEN_SECONDS", 0.0)
+    until(lambda: listener.since is not None)
+    until(lambda: one.publish((Topic.ORDERS, {"back": 1})) and {"back": 1} in handler.messages)
 
 
 @pytest.mark.parametrize("how", ["vanish", "hold"])

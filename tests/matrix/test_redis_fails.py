@@ -1,7 +1,7 @@
 """Redis is stopped, emptied, or a black hole: orders flow all the same (C18 to C20, G17).
 
-The limiter's half is in tests/api/test_limits_without_redis.py, the sockets' in
-test_streams_resume.py.
+The limiter's half is in tests/api/test_limits_without_redis.py; of the clients' sockets it is told
+in test_streams_resume.py.
 """
 
 from collections.abc import Callable, Iterator

@@ -92,6 +92,21 @@ def test_without_redis_entries_come_with_the_poll(
         assert heard == ["queued", "submitting", "new", "fill"]
 
 
+def test_c18_who_follows_orders_is_told_that_they_are_not_pushed(
+    own_stream: Callable[..., StreamProcess], account: Callable[[], str], token: Token
+) -> None:
+    mine = account()
+    process = own_stream(REDIS_URL="redis://127.0.0.1:1/0")
+    with process.client(token=token(mine)) as first, process.client(token=token(mine)) as later:
+        first.asks(action="subscribe", orders=[mine])
+
+        told = first.hears_next("status")
+        later.asks(action="subscribe", orders=[mine])
+
+        assert (told["channel"], told["feed"], told["state"]) == ("orders", None, "degraded")
+        assert later.hears_next("status") == told
+
+
 def test_a_long_gap_is_healed_in_order(
     client: Connect, account: Callable[[], str], token: Token
 ) -> None:
