@@ -5,7 +5,8 @@ import os
 import sys
 
 # Which commands are processes that serve; every other command starts no pool (design.md §1).
-ROLES = {"desk": "desk", "listen_market": "market"}
+# `runserver` is REST, pages and socket in one, for development.
+ROLES = {"desk": "desk", "listen_market": "market", "runserver": "web"}
 
 # These work before there are any settings to read, and while the rest is broken.
 OPERATOR_COMMANDS = {"quickstart", "doctor", "tail"}

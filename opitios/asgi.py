@@ -1,4 +1,7 @@
-"""The stream process: client WebSockets and nothing else, under uvicorn."""
+"""The stream process: client WebSockets and nothing else, under uvicorn.
+
+In development `manage.py runserver` serves REST and pages beside it, in one process under daphne.
+"""
 
 import logging
 import os
@@ -17,7 +20,11 @@ import django  # noqa: E402 - after the environment is set
 
 django.setup(set_prefix=False)
 
-from streaming import routing  # noqa: E402 - after Django is set up
+from asgiref.wsgi import WsgiToAsgi  # noqa: E402 - after Django is set up
+
+from opitios.core.config import get_config  # noqa: E402
+from opitios.core.handler import Handler  # noqa: E402
+from streaming import routing  # noqa: E402
 
 # uvicorn writes each handshake's path with its query, where a careless client may put a token: our
 # own access line has no query. What it warns of goes through our renderer.
@@ -26,4 +33,8 @@ for _name in ("uvicorn", "uvicorn.error"):
     logging.getLogger(_name).propagate = True
 logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
 
-application = routing.application()
+if get_config().role == "stream":
+    application = routing.application()
+else:
+    # The same handler that granian has.
+    application = routing.application(http=WsgiToAsgi(Handler()))

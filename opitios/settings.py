@@ -25,7 +25,7 @@ _HAS_PAGES = config.role in {"web", "none"}
 _ADMIN = "django.contrib.admin" if _HAS_PAGES else "django.contrib.admin.apps.SimpleAdminConfig"
 
 INSTALLED_APPS = [
-    # `runserver` is its only use here; it brings Twisted, which takes every command half a second.
+    # It is for `runserver` alone, with sockets in it; it brings Twisted, which takes every command half a second.
     *(["daphne"] if "runserver" in sys.argv else []),
     "unfold",
     "unfold.contrib.filters",

@@ -25,7 +25,7 @@ from opitios.core.config import Timers, get_config
 from streaming import protocol, replay
 from streaming.buffer import Outbox
 from streaming.feeds import Feed
-from streaming.frames import Close
+from streaming.frames import Close, Frame
 from streaming.loops import for_ever, yield_turn
 from streaming.market import get_market
 from streaming.protocol import Gap, Message
@@ -438,8 +438,9 @@ class Hub:
         if self._state != LIVE:
             socket.put(self._status())
 
-    def _status(self) -> protocol.Frame:
-        return protocol.status("orders", None, self._state, clock.rfc3339(self._state_since))
+    def _status(self) -> Frame:
+        since = clock.rfc3339(self._state_since)
+        return protocol.status("orders", feed=None, state=self._state, since=since, missing=())
 
     async def _report_on(self) -> None:
         counted = {"sockets": len(self._sockets), "accounts": len(self._feeds)}

@@ -380,6 +380,8 @@ def status(
 ) -> Frame:
     """Encode how a channel's feed is, and since when (RFC 3339).
 
+    Of the channel `orders`, which has no feed: `degraded` while Redis is away, when each update
+    comes from the journal within a second instead of being pushed; `live` again afterwards.
     missing: the receiver's symbols that have no prices, because the broker knows no such symbol or
     no data account has room for it.
     """

@@ -106,6 +106,6 @@ async def lifespan(scope: Event, receive: Receive, send: Send) -> None:
     await send({"type": "lifespan.shutdown.complete"})
 
 
-def application() -> Any:
-    """Make the ASGI application of the stream process."""
-    return ProtocolTypeRouter({"http": not_found, "websocket": websocket, "lifespan": lifespan})
+def application(http: Any = not_found) -> Any:
+    """Make the ASGI application of the stream process; `http` answers what is no socket."""
+    return ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})

@@ -116,12 +116,11 @@ def held_back(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pushes]:
     """Keep the pushes to subscribers instead of sending them."""
     held: Pushes = []
 
-    def publish(_bus: Bus, *hints: tuple[Topic, Mapping[str, Any]]) -> bool:
+    def tell(_bus: Bus, *hints: tuple[Topic, Mapping[str, Any]]) -> None:
         held.extend(message for topic, message in hints if topic is Topic.ORDERS)
-        return True
 
     with monkeypatch.context() as patched:
-        patched.setattr(Bus, "publish", publish)
+        patched.setattr(Bus, "tell", tell)
         yield held
 
 
