@@ -37,4 +37,6 @@ if get_config().role == "stream":
     application = routing.application()
 else:
     # The same handler that granian has.
-    application = routing.application(http=WsgiToAsgi(Handler()))
+    application = routing.application(
+        http=WsgiToAsgi(Handler())  # type: ignore[no-untyped-call]  # of asgiref
+    )
