@@ -25,7 +25,7 @@ _HAS_PAGES = config.role in {"web", "none"}
 _ADMIN = "django.contrib.admin" if _HAS_PAGES else "django.contrib.admin.apps.SimpleAdminConfig"
 
 INSTALLED_APPS = [
-    # It is for `runserver` alone, with sockets in it; it brings Twisted, which takes every command half a second.
+    # For `runserver` with sockets alone; it brings Twisted, which takes half a second.
     *(["daphne"] if "runserver" in sys.argv else []),
     "unfold",
     "unfold.contrib.filters",
