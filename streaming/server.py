@@ -5,6 +5,8 @@ imported, so nothing here needs Django.
 """
 
 import asyncio
+import socket
+import struct
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -26,6 +28,8 @@ SLICE_BYTES = 2048
 DEAF_SECONDS = 1.0
 # Seconds that a client may take to read its last frames before the connection is cut.
 LINGER_SECONDS = 5.0
+# socket(7): linger for no time, so that closing throws away what was not sent.
+AT_ONCE = struct.pack("ii", 1, 0)
 # A handshake is here so soon, in seconds, and so small: neither uvicorn nor its parser bounds it.
 HEAD_SECONDS = 10.0
 HEAD_BYTES = 32_768
@@ -138,38 +142,59 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             self.transport.resume_reading()
         if self.close_timer is not None:
             self.close_timer.cancel()
-        self.close_timer = self.loop.call_later(DEAF_SECONDS, self.transport.abort)
+        self.close_timer = self.loop.call_later(DEAF_SECONDS, self.transport.close)
+        self._cut_later()
 
     # The end: closing a transport waits for its client to read, for ever if need be
 
     def keepalive_timeout(self) -> None:
         """End a client that does not answer."""
+        self._hurry()
         super().keepalive_timeout()
         self._cut_later()
 
     def handle_close(self, event: Any) -> None:
         """End with the client."""
+        self._hurry()
         super().handle_close(event)
         self._cut_later()
 
     def handle_parser_exception(self) -> None:
         """End a client that does not speak WebSocket."""
+        self._hurry()
         super().handle_parser_exception()
         self._cut_later()
 
     def shutdown(self) -> None:
         """End with the server."""
+        self._hurry()
         super().shutdown()
         self._cut_later()
 
     async def run_asgi(self) -> None:
         """Serve, and end with the application."""
         await super().run_asgi()
+        self._hurry()
         self._cut_later()
+
+    def _hurry(self) -> None:
+        # What has left for the system waits there, closed or not, while the client's machine answers
+        # that it takes no more.
+        if not self.transport.is_closing():
+            connected = self.transport.get_extra_info("socket")
+            # tcp(7): milliseconds that sent data may stay unacknowledged.
+            milliseconds = int(LINGER_SECONDS * 1000)
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
     def _cut_later(self) -> None:
         if self._cutting is None and not self.disconnected:
-            self._cutting = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+            self._cutting = self.loop.call_later(LINGER_SECONDS, self._cut)
+
+    def _cut(self) -> None:
+        # Or the system keeps what was not read for as long as the client's machine answers.
+        connected = self.transport.get_extra_info("socket")
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+        self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
