@@ -178,7 +178,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         self._cut_later()
 
     def _hurry(self) -> None:
-        # What has left for the system waits there, closed or not, while the client's machine answers
+        # What has left for the system waits there, closed or not, while the client's machine says
         # that it takes no more.
         if not self.transport.is_closing():
             connected = self.transport.get_extra_info("socket")
