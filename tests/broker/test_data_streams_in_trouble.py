@@ -1,5 +1,6 @@
 """A data server that misbehaves: the socket comes back, not in a hurry, and tells why."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from msgspec.msgpack import Ext
 from websockets.asyncio.server import ServerConnection
 
-from tests.broker.conftest import SECRET, ServerStarter
+from tests.broker.conftest import KEY_ID, SECRET, ServerStarter
 from tests.broker.data_sockets import TIMERS, Heard, listening
 from tests.broker.stream_server import Script, StreamServer
 from tests.support.until import until
@@ -164,6 +165,25 @@ def test_keys_that_the_server_repeats_come_no_further(
     one = opened(heard, stream_server(serving(echo)))
 
     assert one.hears("q", "ECHO")["c"] == ["*" * len(SECRET)]
+
+
+def test_keys_are_in_no_log_and_no_reason(
+    stream_server: ServerStarter, heard: Callable[[], Heard], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def echoing(server: StreamServer, socket: ServerConnection) -> None:
+        await say(socket, T="success", msg="connected")
+        told = await hear(server, socket)
+        await say(socket, T="error", code=409, msg=f"{told['key']} {told['secret']}")
+
+    # websockets logs whole frames at this level; its server, which is not ours, is left out.
+    logging.getLogger("websockets.server").setLevel(logging.WARNING)
+    with caplog.at_level(logging.DEBUG):
+        one = opened(heard, stream_server(echoing))
+        until(lambda: one.condition.state == "refused")
+
+    assert "*****" in str(one.condition.reason)
+    for key in (SECRET, KEY_ID):
+        assert key not in caplog.text + repr(one.condition)
 
 
 def test_a_subscription_that_is_not_answered_ends_the_connection(
