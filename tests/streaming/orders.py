@@ -87,9 +87,9 @@ def note(account_id: str, *, reason: str = "tried") -> int:
     return seq
 
 
-def notes(account_id: str, count: int) -> None:
+def notes(account_id: str, count: int, *, reason: str = "tried") -> None:
     """Append many such entries, so few at a time that a crowded Postgres has time for them."""
-    entry = journal.body(actor=journal.system("test"), reason="tried")
+    entry = journal.body(actor=journal.system("test"), reason=reason)
     for first in range(0, count, 250):
         few = min(250, count - first)
         journal.append_many(account_id, [("account.suspended", entry)] * few)

@@ -220,6 +220,14 @@ class Client:
         return self.socket.close_code
 
 
+def narrow(port: int) -> socket.socket:
+    """A connection whose kernel holds little for us, so that the server notices soon."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    made.connect(("127.0.0.1", port))
+    return made
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

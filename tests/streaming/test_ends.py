@@ -1,5 +1,6 @@
 """How sockets end: the server restarts, a client does not read, and what is written about each."""
 
+import signal
 import socket as sockets
 from collections.abc import Callable
 
@@ -7,7 +8,7 @@ import pytest
 
 from tests.streaming import orders
 from tests.streaming.conftest import Token
-from tests.streaming.stream_process import Client, StreamProcess
+from tests.streaming.stream_process import Client, StreamProcess, narrow
 from tests.support.until import until
 
 pytestmark = pytest.mark.django_db
@@ -15,19 +16,26 @@ pytestmark = pytest.mark.django_db
 Connect = Callable[..., Client]
 
 
-def test_a_socket_is_closed_when_its_server_restarts(
-    own_stream: Callable[..., StreamProcess], account: Callable[[], str], token: Token
+def test_every_socket_is_closed_when_its_server_restarts_and_none_keeps_it(
+    own_stream: Callable[..., StreamProcess],
+    client: Connect,
+    account: Callable[[], str],
+    token: Token,
 ) -> None:
+    """C30: also one that only listens, a stranger, and one in a replay that it does not read."""
     mine = account()
+    orders.notes(mine, 2000, reason="x" * 8000)
     process = own_stream()
-    with process.client(token=token(mine)) as socket:
-        socket.hears()
-        socket.hears()
-        socket.follows(mine)
+    live, stranger = client(token(mine), to=process), client(to=process)
+    live.follows(mine)
+    with narrow(process.port) as sock, process.client(token=token(mine), sock=sock) as deaf:
+        deaf.says(action="subscribe", orders=[mine], after={mine: 0})
+        until(lambda: sock.recv(1, sockets.MSG_PEEK))
 
-        process.stop()
+        status = process.stop()
 
-        assert socket.end() == 1012
+    assert [live.end(), stranger.end()] == [1012, 1012]
+    assert status in {0, -signal.SIGTERM}
 
 
 def test_a_client_that_does_not_read_is_closed_and_nobody_else_suffers(
@@ -36,7 +44,7 @@ def test_a_client_that_does_not_read_is_closed_and_nobody_else_suffers(
     mine = account()
     good = client(token(mine))
     good.follows(mine)
-    with _narrow(stream.port) as narrow, stream.client(token=token(mine), sock=narrow) as slow:
+    with narrow(stream.port) as sock, stream.client(token=token(mine), sock=sock) as slow:
         slow.hears()
         slow.hears()
         slow.follows(mine)
@@ -49,14 +57,6 @@ def test_a_client_that_does_not_read_is_closed_and_nobody_else_suffers(
         assert slow.end() == 4008
         assert seen == list(range(1, len(seen) + 1))
         assert len(seen) < 400
-
-
-def _narrow(port: int) -> sockets.socket:
-    """A connection whose kernel holds little for us, so that the server notices soon."""
-    narrow = sockets.socket()
-    narrow.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
-    narrow.connect(("127.0.0.1", port))
-    return narrow
 
 
 def test_each_socket_leaves_one_line_in_the_access_log(
@@ -86,8 +86,9 @@ def test_the_process_shows_itself_in_the_pool(
 
     def shown() -> bool:
         row = ProcessRow.objects.filter(name="stream-shared").first()
-        return row is not None and row.role == "stream" and row.snapshot["accounts"] >= 1
+        if row is None or row.role != "stream":
+            return False
+        told = row.snapshot["accounts"], row.snapshot["sockets"]
+        return 0 not in told
 
     assert until(shown, seconds=10)
-    row = ProcessRow.objects.get(name="stream-shared")
-    assert row.snapshot["sockets"] >= 1
