@@ -54,6 +54,10 @@ _DATA_RANK = {
     Account.Type.BACKUP.value: 2,
 }
 
+# Calls for market data a minute that are the market process's: it looks at silent sockets. Web
+# processes share the others; workers ask for none.
+MARKET_CALLS = 10
+
 # Calls at one time that each process may make however many there are: it must be able to work.
 FEWEST_CALLS = 8
 
@@ -112,7 +116,7 @@ class Pool:
         self._guards: dict[tuple[str, str, int, str], Guard] = {}
         self._standings: Mapping[str, Standing] = {}
         self._told_since = standings.BEGINNING
-        self._readers = 1
+        self._readers = self._webs = 1
         self._version = -1
         self._parts: dict[str, PART] = {}
         self._changed: list[Callable[[], None]] = []
@@ -318,7 +322,7 @@ class Pool:
 
     def _new_data_budget(self, plan: str) -> Budget:
         return Budget(
-            per_minute=DATA_PER_MINUTE[plan] / self._readers,
+            per_minute=self._data_share(plan),
             reserve=0,
             throttled_rest=self._config.timers.throttled_rest,
         )
@@ -327,12 +331,19 @@ class Pool:
         """Take our part of what all reading processes may call together (design.md §6)."""
         self._readers = max(1, presence.count_alive(READERS))
         if self._config.role == "web":
-            get_admission().permits.share_among(presence.count_alive(("web",)))
+            webs = presence.count_alive(("web",))
+            get_admission().permits.share_among(webs)
+            self._webs = max(1, webs)
         for (*_, plan), guard in list(self._guards.items()):
             if guard.budget is not None:
                 guard.budget.resize(self._reads_share)
             if guard.data_budget is not None:
-                guard.data_budget.resize(DATA_PER_MINUTE[plan] / self._readers)
+                guard.data_budget.resize(self._data_share(plan))
+
+    def _data_share(self, plan: str) -> float:
+        if self._config.role == "market":
+            return MARKET_CALLS
+        return (DATA_PER_MINUTE[plan] - MARKET_CALLS) / self._webs
 
     def _share_connections(self) -> None:
         """Take our part of the connections of all processes, which each account's socket is of.

@@ -67,6 +67,18 @@ def test_reading_processes_share_sixty_calls_a_minute(account_id: str) -> None:
     assert guard_of(first, account_id).budget.reserve == 0
 
 
+def test_web_processes_share_the_calls_for_market_data(account_id: str) -> None:
+    first, second, market = pool_of("web"), pool_of("web"), pool_of("market")
+    for pool in (first, second, market, first, second):
+        pool.write_row()
+    since = clock.now() - timedelta(seconds=15)
+    webs = ProcessRow.objects.filter(role="web", seen_at__gt=since).count()
+
+    shares = [guard_of(pool, account_id).data_budget.per_minute for pool in (first, second, market)]
+
+    assert shares == [190 / webs, 190 / webs, 10]
+
+
 def test_a_process_that_is_gone_leaves_its_share(account_id: str) -> None:
     gone, left = pool_of("web"), pool_of("web")
     gone.write_row()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.marketdata.gateways import Gateway
     from tests.matrix.nodes import Node
 
-pytestmark = [pytest.mark.journeys, pytest.mark.django_db, pytest.mark.usefixtures("own_database")]
+pytestmark = [pytest.mark.journeys, pytest.mark.django_db]
 
 QUOTES = "GET /v2/stocks/quotes/latest"
 # Leases of a crowded machine; reaping of a tenth.
@@ -33,19 +33,19 @@ def market_node(folder: Path) -> "Node":
     return Node("market", ("manage.py", "listen_market"), folder, TIMERS)
 
 
-@pytest.fixture
-def gateway(_django_db_helper: None, tmp_path: Path) -> Iterator["Gateway"]:
+@pytest.fixture(scope="module")
+def gateway(own_database: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Gateway"]:
     """One web process, a broker and two data accounts."""
     from tests.marketdata.gateways import gateway as start  # noqa: PLC0415
 
     with ExitStack() as stack:
-        made = start(tmp_path, stack, webs=1)
+        made = start(tmp_path_factory.mktemp("gateway"), stack, webs=1)
         made.sandbox.post("feed", {"quotes_per_second": 20})
         yield made
 
 
 @pytest.fixture
-def heard(gateway: "Gateway") -> Iterator["Heard"]:
+def heard(_django_db_helper: None, gateway: "Gateway") -> Iterator["Heard"]:
     from opitios.core.bus import Bus, namespace  # noqa: PLC0415
     from opitios.core.config import get_config  # noqa: PLC0415
     from tests.marketdata.feeds import Heard  # noqa: PLC0415
