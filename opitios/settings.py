@@ -8,7 +8,7 @@ from typing import Any
 from opitios import __version__
 from opitios.core import logs
 from opitios.core.config import get_config, secret_values
-from opitios.core.database import settings_from_url
+from opitios.core.database import COMMAND_SECONDS, SERVING_SECONDS, settings_from_url
 
 config = get_config()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -81,9 +81,13 @@ TEMPLATES = [
     },
 ]
 
+_IS_COMMAND = config.role == "none" and Path(sys.argv[0]).name == "manage.py"
+
 DATABASES = {
     "default": settings_from_url(
-        config.database_url.get_secret_value(), pool_max=config.database_pool_max
+        config.database_url.get_secret_value(),
+        pool_max=config.database_pool_max,
+        wait_seconds=COMMAND_SECONDS if _IS_COMMAND else SERVING_SECONDS,
     )
 }
 if config.database_owner_url is not None:

@@ -75,10 +75,18 @@ class _TextsDumper(Dumper):
 psycopg.adapters.register_dumper(Texts, _TextsDumper)
 
 
-def settings_from_url(url: str, *, pool_max: int | None) -> dict[str, Any]:
+# How long a caller waits for a free connection. Seconds: who serves says within one that there is
+# none; a command is asked by a person, perhaps on a machine that has much else to do.
+SERVING_SECONDS, COMMAND_SECONDS = 0.4, 5.0
+
+
+def settings_from_url(
+    url: str, *, pool_max: int | None, wait_seconds: float = SERVING_SECONDS
+) -> dict[str, Any]:
     """Read a postgres:// URL into a Django DATABASES entry.
 
-    `pool_max` None gives single connections (migrations); else a pool of at most so many.
+    `pool_max` None gives single connections (migrations); else a pool of at most so many, for one
+    of which a caller waits `wait_seconds` at most.
     Query parameters (sslmode, host of a unix socket, one of NETWORK …) travel to libpq unchanged.
     """
     parts = urlsplit(url)
@@ -93,7 +101,7 @@ def settings_from_url(url: str, *, pool_max: int | None) -> dict[str, Any]:
             "connection_class": BoundedConnection,
             "min_size": 1,
             "max_size": pool_max,
-            "timeout": 0.4,
+            "timeout": wait_seconds,
             "reconnect_timeout": 1.0,
         }
     return {

@@ -1,9 +1,13 @@
 """One statement, one round trip, bounded in time; and what a failure of it means."""
 
 import os
+import re
 import socket
+import subprocess
+import sys
 import threading
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -16,6 +20,8 @@ from opitios.core.database import ANSWER_SECONDS, NETWORK, settings_from_url
 from tests.support.crowd import Stopwatch
 from tests.support.until import until
 from tests.trading.outages import proxied_postgres, proxied_url
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_url_becomes_django_s_settings() -> None:
@@ -37,6 +43,21 @@ def test_a_url_may_bound_the_network_otherwise() -> None:
 
     assert made["OPTIONS"]["tcp_user_timeout"] == "9000"
     assert made["OPTIONS"]["keepalives_idle"] == 5
+
+
+def test_a_command_waits_for_a_connection_as_its_caller_does_and_who_serves_does_not() -> None:
+    asks = (
+        "from django.conf import settings; print(settings.DATABASES['default']['OPTIONS']['pool'])"
+    )
+    waits = {}
+    for role in ("none", "desk"):
+        told = subprocess.run(  # noqa: S603 - our own command
+            [sys.executable, "manage.py", "shell", "--no-imports", "-c", asks],
+            cwd=ROOT, env={**os.environ, "OPITIOS_ROLE": role}, capture_output=True, check=True,
+        )  # fmt: skip
+        waits[role] = re.findall(rb"'timeout': ([0-9.]+)", told.stdout)
+
+    assert waits == {"none": [b"5.0"], "desk": [b"0.4"]}
 
 
 def test_a_unix_socket_s_folder_may_be_the_host() -> None:
