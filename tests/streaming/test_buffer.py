@@ -7,7 +7,15 @@ from collections.abc import AsyncIterator
 import pytest
 
 from streaming.backlog import Entry
-from streaming.buffer import MAX_BUNDLES, MAX_BYTES, MAX_FRAMES, Bundle, Outbox
+from streaming.buffer import (
+    MAX_BUNDLES,
+    MAX_BYTES,
+    MAX_FRAMES,
+    ROOM_BYTES,
+    ROOM_FRAMES,
+    Bundle,
+    Outbox,
+)
 from streaming.frames import Close, Frame
 from streaming.lines import AsgiLine
 from streaming.pace import Pace
@@ -211,3 +219,41 @@ def test_a_client_may_write_twenty_messages_in_a_second(gap: float, admitted: in
 
     first_refused = first_second.index(False) if False in first_second else 100
     assert first_refused == admitted
+
+
+async def test_who_could_fill_the_queue_waits_until_little_waits() -> None:
+    outbox, sent = Outbox(), asyncio.Semaphore(0)
+    for _ in range(ROOM_FRAMES):
+        outbox.put(SMALL)
+
+    async def send(_text: str) -> None:
+        await sent.acquire()
+
+    writing = asyncio.create_task(outbox.drain(AsgiLine(send)))
+    waiting = asyncio.create_task(outbox.room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+
+    # One is under way and one more has left the queue: room for one.
+    sent.release()
+    sent.release()
+
+    await asyncio.wait_for(waiting, 60)
+    outbox.end(Close.TOKEN)
+    for _ in range(ROOM_FRAMES):
+        sent.release()
+    assert await writing == 4401
+
+
+@pytest.mark.parametrize("full_of", ["frames", "bytes"])
+async def test_who_waits_for_room_hears_of_the_end(full_of: str) -> None:
+    outbox = Outbox()
+    for _ in range(ROOM_FRAMES if full_of == "frames" else 1):
+        outbox.put(Frame("x", 1 if full_of == "frames" else ROOM_BYTES))
+    waiting = asyncio.create_task(outbox.room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+
+    outbox.end(Close.TOO_MANY)
+
+    await asyncio.wait_for(waiting, 60)

@@ -60,7 +60,7 @@ def test_a_fleet_follows_an_account_that_was_not_there_before(
 def test_an_account_that_left_the_roster_is_followed_no_more(
     client: Connect, account: Callable[[], str], token: Token, asked: str
 ) -> None:
-    """H060: an account that is disabled in mid-session."""
+    """H058."""
     stays, goes = account(), account()
     socket = client(token(stays, goes))
     socket.follows(*(["*"] if asked == "*" else [stays, goes]))
