@@ -20,6 +20,7 @@ from benchmarks import (
     quote_cached,
     quote_cold,
     quotes_batch,
+    streams,
     token_check,
     upstream_call,
 )
@@ -44,6 +45,7 @@ BENCHES: Mapping[str, Callable[[Bench], list[Row]]] = {
     "fleet_warm": fleet_warm.run,
     "fleet_import": fleet_import.run,
     "fleet_cost": fleet_cost.run,
+    "streams": streams.run,
 }
 
 FULL = Effort(rounds=5, seconds=4.0, orders=200)
