@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
@@ -232,12 +233,11 @@ def _migrate_template(session: Session) -> None:
         "DATABASE_OWNER_URL": session.owner_url(database),
     }
     # On a machine that is busy beyond measure its processes may miss Postgres at first.
-    for _ in range(MIGRATED_AT_MOST):
-        migrated = _migrate(environment)
-        if migrated.returncode == 0:
-            done.touch()
-            return
-    raise RuntimeError(f"the migrations failed:\n{migrated.stdout}")
+    tries = (_migrate(environment) for _ in range(MIGRATED_AT_MOST))
+    said = [each.stdout for each in takewhile(lambda each: each.returncode != 0, tries)]
+    if len(said) == MIGRATED_AT_MOST:
+        raise RuntimeError(f"the migrations failed:\n{said[-1]}")
+    done.touch()
 
 
 def _migrate(environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
