@@ -24,7 +24,14 @@ from opitios.core.embedded.roles import ServerError
 from tests.support import environment, measured, services
 
 # Few tests, and each of them starts, kills and awaits whole processes.
-LONG = tuple(f"tests/{name}/" for name in ("campaigns", "fleet", "matrix", "operator"))
+LONG = (
+    *(f"tests/{name}/" for name in ("campaigns", "fleet", "matrix", "operator")),
+    "tests/hostile/test_secrets_nowhere.py",
+    "tests/openapi/test_generated_cases.py",
+    "tests/streaming/test_market_journey.py",
+    *(f"tests/trading/test_{name}.py" for name in
+      ("lifecycles_against_a_model", "the_worker", "without_the_retry_path")),
+)  # fmt: skip
 
 # Where real processes are many, and run what processes of other tests run too: nobody measures what
 # of the code they reach, for that takes as much time again as they do.
