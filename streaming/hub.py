@@ -444,6 +444,7 @@ class Hub:
 
     async def _report_on(self) -> None:
         counted = {"sockets": len(self._sockets), "accounts": len(self._feeds)}
+        counted["tasks"] = len(asyncio.all_tasks())
         snapshot = counted | get_market().part() | get_seats().part() | get_refusals().part()
         try:
             await _read(presence.write_row, self._started_at, snapshot)

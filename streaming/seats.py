@@ -40,7 +40,7 @@ class Seats:
 
     def part(self) -> dict[str, int]:
         """What the pool row tells of them."""
-        return {"connections": self._taken, "subjects": len(self._of)}
+        return {"handshakes": self._taken, "subjects": len(self._of)}
 
 
 @lru_cache(maxsize=1)
