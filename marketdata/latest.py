@@ -21,7 +21,7 @@ from marketdata.shared import Shared
 from opitios.broker.errors import BrokerError, Refused
 from opitios.broker.port import Answer, DataPort
 from opitios.core import clock
-from opitios.core.coalesce import Coalesced, Kept, Shelf
+from opitios.core.coalesce import Coalesced, Kept, Shelf, loads_apart
 from opitios.core.combine import Combined
 from opitios.core.errors import Problem
 
@@ -35,6 +35,8 @@ KEPT_SYMBOLS = 20_000
 # time is over, so that all of them soon need one call together; so many of them at the most.
 HOT_SECONDS, OLD_SHARE = 3.0, 0.25
 MOST_AHEAD = 200
+# From this share of its time on whoever asks for a symbol has it refreshed, and does not wait.
+AGAIN_SHARE = 0.75
 # Symbols in one call: their names make its URL.
 MOST_A_CALL = 400
 # Questions answered by one call, and calls of one feed under way at once.
@@ -72,12 +74,14 @@ class Kind:
 class _Row:
     """A fresh answer, written out but for its source and age; with its symbol as key before it.
 
-    `at` and `until` are when it came and until when it is fresh, in monotonic seconds.
+    `at`, `again_at` and `until` are when it came, from when on it is refreshed by whoever asks, and
+    until when it is fresh, in monotonic seconds.
     """
 
     symbol: str
     text: bytes
     at: float
+    again_at: float
     until: float
 
     def in_a_map(self, now: float) -> bytes:
@@ -115,6 +119,7 @@ class Latest:
         self._ready: dict[str, _Row] = {}
         # What calls under way take along, and when they are done.
         self._coming: dict[str, threading.Event] = {}
+        self._refreshing = {feed: threading.Lock() for feed in kind.feeds}
         # By feed: when a known key was asked for last. Written without a lock, a key at a time.
         self._hot: Mapping[str, dict[str, float]] = {feed: {} for feed in kind.feeds}
         self._together = {feed: self._combined(feed) for feed in kind.feeds}
@@ -142,6 +147,8 @@ class Latest:
             # Not the first to ask for it.
             self._hot[feed][key] = asked_at
             if row.until > asked_at:
+                if row.again_at < asked_at:
+                    self._refresh(feed, key)
                 ANSWERS.add((self.kind.name, "cache"))
                 return row.alone(asked_at)
         try:
@@ -211,6 +218,9 @@ class Latest:
         keys = [self._key(symbol, feed) for symbol in others]
         known = {key: row for key in keys if (row := self._ready.get(key)) is not None}
         self._hot[feed].update(dict.fromkeys(known, asked_at))
+        due = next((key for key, row in known.items() if row.again_at < asked_at), None)
+        if due is not None:
+            self._refresh(feed, due)
         ready = {
             row.symbol: row.in_a_map(asked_at) for row in known.values() if row.until > asked_at
         }
@@ -318,7 +328,8 @@ class Latest:
             loaded = self._shared.load(
                 left,
                 lambda mine: self._ask(feed, mine, done),
-                keep_seconds=self._keep_seconds,
+                # Other processes refresh it when we do: one of them asks.
+                keep_seconds=self._keep_seconds * AGAIN_SHARE,
                 wait_seconds=WAIT_SECONDS,
             )
             there = {key: kept for key, kept in loaded.items() if kept.value != NOTHING}
@@ -329,6 +340,18 @@ class Latest:
                 self._coming.pop(key, None)
             done.set()
         return loaded
+
+    def _refresh(self, feed: str, key: str) -> None:
+        """Load it, and what else is due, on a thread apart; one such load a feed at a time."""
+        if self._refreshing[feed].acquire(blocking=False):
+            loads_apart().submit(self._refresh_now, feed, key)
+
+    def _refresh_now(self, feed: str, key: str) -> None:
+        try:
+            self._fresh.keep(self._load_left(feed, [key]))
+        finally:
+            # Where it failed the router has said so, and who asks when it is old hears why.
+            self._refreshing[feed].release()
 
     def _brought(self, wanted: Sequence[str]) -> dict[str, Kept[bytes]]:
         """Wait a moment for what calls under way take along; what they, or the last, brought."""
@@ -388,7 +411,13 @@ class Latest:
     def _make_ready(self, feed: str, loaded: Mapping[str, Kept[bytes]]) -> None:
         keep = self._keep_seconds
         rows = {
-            key: _Row(_symbol(key), _text(_symbol(key), feed, kept), kept.at, kept.at + keep)
+            key: _Row(
+                _symbol(key),
+                _text(_symbol(key), feed, kept),
+                kept.at,
+                kept.at + keep * AGAIN_SHARE,
+                kept.at + keep,
+            )
             for key, kept in loaded.items()
         }
         if len(self._ready) > KEPT_SYMBOLS:
@@ -408,8 +437,8 @@ class Latest:
     def _ahead(self, feed: str, *, room: int) -> list[str]:
         """The keys of a feed that are asked for all the time, and are old or soon will be."""
         old = clock.monotonic() - self._keep_seconds * OLD_SHARE
-        kept = ((key, self._fresh.kept(key)) for key in self._lately(feed))
-        due = (key for key, answer in kept if answer is None or answer.at < old)
+        kept = ((key, self._ready.get(key)) for key in self._lately(feed))
+        due = (key for key, row in kept if row is None or row.at < old)
         return list(islice(due, max(0, min(room, MOST_AHEAD))))
 
 

@@ -155,11 +155,15 @@ class Coalesced(Generic[T]):
             return kept
         found, others, mine = self._sorted_out(keys)
         if mine:
-            _apart().submit(self._load, mine, load)
+            loads_apart().submit(self._load, mine, load)
         for key, loading in (others | mine).items():
             left = loading.began + patience - clock.monotonic()
             found[key] = loading.result(timeout=max(0.0, left))
         return found
+
+    def keep(self, answers: Mapping[str, Kept[T]]) -> None:
+        """Keep answers that were loaded elsewhere."""
+        self._shelf.put(answers)
 
     def _kept_of(self, keys: Sequence[str]) -> dict[str, Kept[T]]:
         found = ((key, self._shelf.find(key)) for key in keys)
@@ -211,5 +215,6 @@ class Coalesced(Generic[T]):
 
 
 @lru_cache(maxsize=1)
-def _apart() -> ThreadPoolExecutor:
+def loads_apart() -> ThreadPoolExecutor:
+    """The threads of this process on which loads go on that nobody waits for."""
     return ThreadPoolExecutor(LOADS_APART, thread_name_prefix="loads")

@@ -62,6 +62,25 @@ class TestWithPatience:
         assert still_asked == {"data_001": 2}
         until(lambda: fleet.quote("A", sources=sources)["source"] == "cache")
 
+    def test_what_soon_is_old_is_refreshed_behind_an_answer_that_waits_for_nothing(
+        self, later: Callable[[float], None], fleet_of: Fleets
+    ) -> None:
+        second = answering_at_the_gate(quotes_answer("A", bp=190))
+        fleet = fleet_of(data_001=[quoting("A", bp=180), second])
+        broker, sources = fleet.brokers["data_001"], fleet.sources()
+        sources.hours.know(is_open=False)
+        fleet.quote("A", sources=sources)
+        # Fresh for 15 s while the market is closed.
+        later(13)
+
+        shown = [fleet.quote("A", sources=sources) for _ in range(3)]
+        broker.wait_for_requests(2)
+        broker.gate.release()
+
+        assert [(each["source"], each["bp"]) for each in shown] == [("cache", 180)] * 3
+        until(lambda: fleet.quote("A", sources=sources)["bp"] == 190)
+        assert fleet.asked() == {"data_001": 2}
+
     def test_who_misses_what_a_call_under_way_takes_along_waits_for_it(
         self, later: Callable[[float], None], fleet_of: Fleets, monkeypatch: pytest.MonkeyPatch
     ) -> None:
