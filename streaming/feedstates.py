@@ -29,8 +29,12 @@ class FeedState(NamedTuple):
         return [symbol for symbol in self.missing if (channel, symbol) in items]
 
     def key(self, missing: Collection[str]) -> tuple[object, ...]:
-        """What must differ for a client to be told again: also after a gap that was mended."""
-        return self.feed, self.state, self.heard_since, *missing
+        """What must differ for a client to be told again: also after a gap that was mended.
+
+        Of one that is down it does not matter which feed it would be.
+        """
+        feed = None if self.state == DOWN else self.feed
+        return feed, self.state, self.heard_since, *missing
 
     def covers(self, at: float) -> bool:
         """Whether everything was heard from before this instant until now (epoch seconds)."""
@@ -42,7 +46,7 @@ class FeedStates:
 
     def __init__(self, *, started_at: float) -> None:
         self._states: dict[str, FeedState] = {}
-        self._heard_at = self._unbroken_since = started_at
+        self._started_at = self._heard_at = self._unbroken_since = started_at
 
     def note(self, message: Mapping[str, Any], now: float) -> None:
         """Hear one message of Topic.MARKET."""
@@ -66,7 +70,8 @@ class FeedStates:
         """
         last = self._states.get(channel)
         is_silent = self._is_silent(now)
-        if last is None and not is_silent:
+        is_young = now - self._started_at <= SILENT_SECONDS
+        if is_young and (last is None or heard_since is None):
             return None
         if last is None or is_silent or heard_since is None:
             return FeedState(None if last is None else last.feed, DOWN, self._heard_at, None)

@@ -44,6 +44,8 @@ class MarketHub:
         self._states = FeedStates(started_at=_now())
         self._statuses = Statuses()
         self._ticks_listener: Listener | None = None
+        # Of that listener: since when it listens, and when Redis was told our demand after that.
+        self._confirmed: tuple[float, float] | None = None
         self._states_listener: Listener | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -187,8 +189,20 @@ class MarketHub:
         self.tell([message["channel"]])
 
     async def _look_on(self) -> None:
-        await asyncio.sleep(LOOK_SECONDS)
+        await self.confirm()
         self.tell(protocol.MARKET_CHANNELS)
+        await asyncio.sleep(LOOK_SECONDS)
+
+    async def confirm(self) -> None:
+        """Tell Redis our demand where we listen anew, before any feed is called live.
+
+        A Redis that came back may be empty, and the market process want nothing for us.
+        """
+        since = self._ticks_listener.since if self._ticks_listener else None
+        if since is None or (self._confirmed and self._confirmed[0] == since):
+            return
+        if await asyncio.to_thread(self._demand.tell):
+            self._confirmed = since, _now()
 
     def tell(self, channels: Iterable[str]) -> None:
         """Tell those who follow a channel how its feed is, where that is not what they know."""
@@ -208,8 +222,15 @@ class MarketHub:
                 self._statuses.greet(socket, channel, state, items)
 
     def _state(self, channel: str, now: float) -> FeedState | None:
-        heard_since = self._ticks_listener.since if self._ticks_listener else None
-        return self._states.of(channel, now=now, heard_since=heard_since)
+        return self._states.of(channel, now=now, heard_since=self._heard_since)
+
+    @property
+    def _heard_since(self) -> float | None:
+        """Since when nothing can have been missed here; None while that is not so."""
+        if self._ticks_listener is None or self._confirmed is None:
+            return None
+        since, told_at = self._confirmed
+        return told_at if since == self._ticks_listener.since else None
 
 
 def _by_channel(items: Iterable[Item]) -> dict[str, list[str]]:

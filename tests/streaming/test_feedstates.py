@@ -52,10 +52,16 @@ def test_a_feed_that_is_not_live_covers_nothing_and_keeps_its_own_instant(
 def test_without_redis_or_a_market_process_a_channel_is_down(states: FeedStates) -> None:
     heard(states, "live", since=BEGAN, at=BEGAN + 1)
 
-    without_redis = states.of("quotes", now=BEGAN + 2, heard_since=None)
-    silent = states.of("quotes", now=BEGAN + 2 + SILENT_SECONDS, heard_since=BEGAN)
+    young = states.of("quotes", now=BEGAN + 2, heard_since=None)
+    assert young is None
+    heard(states, "live", since=BEGAN, at=BEGAN + SILENT_SECONDS)
+    later = BEGAN + SILENT_SECONDS + 1
+    without_redis = states.of("quotes", now=later, heard_since=None)
+    silent = states.of("quotes", now=later + SILENT_SECONDS, heard_since=BEGAN)
 
-    assert without_redis == silent == FeedState("iex", "down", BEGAN + 1, None)
+    assert without_redis
+    assert without_redis.key([]) == without_redis._replace(feed=None).key([])
+    assert without_redis == silent == FeedState("iex", "down", BEGAN + SILENT_SECONDS, None)
 
 
 def test_a_market_process_that_was_silent_for_a_while_may_have_lost_something(

@@ -132,16 +132,6 @@ def test_a_hundred_symbols_each_counted_once_and_accounts_not_at_all(
     subscribed(socket, quotes=[names[100]])
 
 
-def test_a_thousand_subscriptions_are_refused_at_once(reader: Reader) -> None:
-    """H149."""
-    socket = reader()
-    names = [f"{chr(65 + n // 676)}{chr(65 + n // 26 % 26)}{chr(65 + n % 26)}" for n in range(1000)]
-
-    assert socket.refused(action="subscribe", quotes=names) == 405
-    assert socket.asks(action="list")[0]["quotes"] == []
-    assert not wanted("quotes").intersection(names)
-
-
 def test_what_is_unsubscribed_comes_no_more(reader: Reader) -> None:
     socket = reader()
     subscribed(socket, quotes=["AAPL", "MSFT"], trades=["AAPL"])

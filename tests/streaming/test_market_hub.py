@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from marketdata.demand import Demand
+from marketdata.live import SILENT_SECONDS
 from opitios.core.bus import Bus, Listener, get_bus
 from opitios.core.config import get_config
 from opitios.core.metrics import Counter
@@ -49,7 +50,8 @@ def hub(wall: Clock) -> Iterator[MarketHub]:
     demand = Demand(bus)
     hub = MarketHub(bus, demand)
     hub._ticks_listener = Listener("", "", lambda _: None)
-    hub._ticks_listener.since = now()
+    hub._ticks_listener.since = since = now()
+    hub._confirmed = since, since
     is_now(hub, "live")
     yield hub
     demand.close()
@@ -74,6 +76,12 @@ async def sent(socket: Outbox) -> list[list[dict[str, Any]]]:
     writing.cancel()
     await asyncio.gather(writing, return_exceptions=True)
     return frames
+
+
+def listens_since(hub: MarketHub, since: float | None) -> None:
+    """Let the hub's listener have begun anew, or not listen."""
+    assert hub._ticks_listener
+    hub._ticks_listener.since = since
 
 
 def followed(hub: MarketHub, *items: tuple[str, str]) -> Outbox:
@@ -131,8 +139,8 @@ async def _live_too_late(hub: MarketHub) -> None:
 
 
 async def _heard_too_late(hub: MarketHub) -> None:
-    assert hub._ticks_listener
-    hub._ticks_listener.since = now()
+    listens_since(hub, now())
+    await hub.confirm()
 
 
 async def _stale(hub: MarketHub) -> None:
@@ -219,18 +227,40 @@ async def test_symbols_without_prices_are_told_to_those_who_follow_them(hub: Mar
     assert await sent(whole) == []
 
 
-async def test_redis_lost_is_told_and_so_is_a_gap_that_nobody_saw(hub: MarketHub) -> None:
+async def test_redis_lost_is_told_and_so_is_a_gap_that_nobody_saw(
+    hub: MarketHub, wall: Clock
+) -> None:
     socket = followed(hub, QUOTE)
-    assert hub._ticks_listener
+    # A process that has just begun does not know yet.
+    wall.ahead = SILENT_SECONDS + 1
+    is_now(hub, "live")
+    await sent(socket)
 
-    hub._ticks_listener.since = None
-    hub.tell(["quotes"])
-    hub._ticks_listener.since = now()
-    hub.tell(["quotes"])
-    hub._ticks_listener.since = now() + 1
-    hub.tell(["quotes"])
+    for since in (None, now(), now() + 1):
+        listens_since(hub, since)
+        await hub.confirm()
+        hub.tell(["quotes"])
 
     assert [one["state"] for (one,) in await sent(socket)] == ["down", "live", "live"]
+
+
+async def test_a_redis_that_came_back_empty_knows_the_demand_before_a_feed_is_called_live(
+    hub: MarketHub, wall: Clock
+) -> None:
+    followed(hub, QUOTE)
+    wall.ahead = SILENT_SECONDS + 1
+    is_now(hub, "live")
+    key = hub._bus.key("demand")
+    hub._bus.ask(("DEL", key))
+    assert hub._demand.in_all("quotes") == frozenset()
+
+    listens_since(hub, now() + 1)
+    late = followed(hub, TRADE)
+    hub._bus.ask(("DEL", key))
+    await hub.confirm()
+
+    assert [one["state"] for (one,) in await sent(late)] == ["down"]
+    assert hub._demand.in_all("quotes") == {"AAPL"}
 
 
 async def test_what_the_loop_could_not_take_in_time_is_told_as_dropped(hub: MarketHub) -> None:

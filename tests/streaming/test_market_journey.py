@@ -113,7 +113,7 @@ class Watcher:
                 self._note(message)
 
     def _note(self, message: dict[str, Any]) -> None:
-        if message["T"] == "status":
+        if message["T"] == "status" and message["channel"] in self.followed:
             self.states.append((message["channel"], message["state"]))
         elif message["T"] in "qtb":
             self.prices.append(message)
