@@ -15,6 +15,7 @@ from opitios.management.startup import StartupError
 from tests.campaigns import (
     evidence,
     halting,
+    hostile_sockets,
     kill,
     lifecycles,
     quotes,
@@ -76,6 +77,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=timing.SAMPLES, help="of the timing")
     parser.add_argument("--users", type=int, default=1000, help="of the quotes campaign")
     parser.add_argument("--seconds", type=float, default=60.0, help="that they ask for quotes")
+    parser.add_argument("--cycles", type=int, default=2000, help="of the sockets campaign")
     parser.add_argument("--seed", type=int, help="repeat a run's decisions")
     parser.add_argument("--evidence", type=Path, default=evidence.FOLDER, metavar="FOLDER")
     parser.add_argument("--keep", action="store_true", help="keep logs and ledger of the kills")
@@ -155,6 +157,15 @@ def _slow_clients(asked: argparse.Namespace, console: Console) -> Found:
     return Found(told["holds"], slow_clients.reasons(told))
 
 
+def _sockets(asked: argparse.Namespace, console: Console) -> Found:
+    plan = hostile_sockets.Plan(cycles=asked.cycles, seed=asked.seed)
+    console.print(f"sockets: {plan.cycles} come and go, {plan.honest} honest, seed {plan.seed}")
+    with Screen(console, cycles=plan.cycles) as screen:
+        told = hostile_sockets.campaign(plan, screen.tell, screen.advance)
+    evidence.write(asked.evidence, "sockets", told)
+    return Found(told["holds"], told["disagreements"])
+
+
 # In this order: the long ones at the end.
 CAMPAIGNS: dict[str, Callable[[argparse.Namespace, Console], Found]] = {
     "lifecycles": _lifecycles,
@@ -162,6 +173,7 @@ CAMPAIGNS: dict[str, Callable[[argparse.Namespace, Console], Found]] = {
     "schemathesis": _schemathesis,
     "timing": _timing,
     "quotes": _quotes,
+    "sockets": _sockets,
     "kill": _kill,
     "slow-clients": _slow_clients,
 }
