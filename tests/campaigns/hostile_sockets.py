@@ -64,6 +64,11 @@ class Heard:
     delays: list[float] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
+    async def until(self, updates: int) -> None:
+        """Wait for so many updates."""
+        while len(self.delays) < updates:  # noqa: ASYNC110 - looked at by tests alone
+            await asyncio.sleep(0.02)
+
     def as_json(self) -> dict[str, Any]:
         """Counts and milliseconds."""
         told = {f"p{p}_ms": round(percentile(self.delays, p) * 1000, 1) for p in (50, 99, 100)}
