@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,13 +13,16 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from opitios.core import clock
 from tests.streaming.market import subscribed
 from tests.streaming.stream_process import Client, StreamProcess
+from tests.support.crowd import patient
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
 
 if TYPE_CHECKING:
     from tests.matrix.nodes import Node
+    from tests.matrix.servers import Server
 
 pytestmark = [pytest.mark.journeys, pytest.mark.django_db, pytest.mark.usefixtures("own_database")]
 
@@ -29,6 +32,8 @@ TIMERS = {
     "OPITIOS_TIMERS__LEASE_VALID": "3.0",
     "OPITIOS_TIMERS__FEED_REAPED": "2.0",
 }
+# A market process and a Redis that came back, each in its own time; and the end of a minute.
+HEAL_SECONDS = 70.0
 OURS = {"symbol", "feed", "source", "age_ms"}
 
 # Of a message of the broker: its kind, symbol and instant.
@@ -96,21 +101,26 @@ class Watcher:
         self.states: list[tuple[str, str]] = []
         self.prices: list[dict[str, Any]] = []
 
-    def hears(self, kind: str, channel: str) -> dict[str, Any]:
-        """Read on to the next message of this T and channel."""
-        while True:
-            for message in self.socket.hears():
-                self._note(message)
-            found = [one for one in self.prices if (one["T"], one["S"]) == (kind, channel)]
-            if found:
-                self.prices.clear()
-                return found[-1]
+    def hears(self, kind: str, symbol: str) -> dict[str, Any]:
+        """Read on to the next message of this T and symbol."""
+        found: list[dict[str, Any]] = []
+        deadline = clock.monotonic() + patient(HEAL_SECONDS)
+        while not found:
+            self._read(deadline)
+            found = [one for one in self.prices if (one["T"], one["S"]) == (kind, symbol)]
+        self.prices.clear()
+        return found[-1]
 
     def until_all_are(self, state: str) -> None:
         """Read on until every channel was told to be in this state."""
+        deadline = clock.monotonic() + patient(HEAL_SECONDS)
         while dict(self.states) != dict.fromkeys(self.followed, state):
-            for message in self.socket.hears():
-                self._note(message)
+            self._read(deadline)
+
+    def _read(self, deadline: float) -> None:
+        assert clock.monotonic() < deadline, self.states
+        for message in self.socket.hears():
+            self._note(message)
 
     def _note(self, message: dict[str, Any]) -> None:
         if message["T"] == "status" and message["channel"] in self.followed:
@@ -139,21 +149,37 @@ def contract(sandbox: SandboxProcess) -> str:
 
 
 @pytest.fixture
-def stream(_django_db_helper: None, tmp_path: Path) -> Iterator[StreamProcess]:
+def redis(_django_db_helper: None, tmp_path: Path) -> Iterator["Server"]:
+    """A Redis that may be killed; it comes back empty."""
+    from tests.matrix.servers import redis_server  # noqa: PLC0415 - Django is set up by now
+
+    with redis_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def stream(redis: "Server", tmp_path: Path) -> Iterator[StreamProcess]:
     """A stream process on this test's database."""
-    with StreamProcess(tmp_path, OPITIOS_PROCESS="stream-market") as process:
+    told = {"OPITIOS_PROCESS": "stream-market", "REDIS_URL": redis.url}
+    with StreamProcess(tmp_path, **told) as process:
         yield process
 
 
-def market_node(folder: Path) -> "Node":
-    """A market process."""
+@pytest.fixture
+def market_node(redis: "Server", tmp_path: Path) -> Callable[[], "Node"]:
+    """Start a market process."""
     from tests.matrix.nodes import Node  # noqa: PLC0415 - Django is set up by now
 
-    return Node("market", ("manage.py", "listen_market"), folder, TIMERS)
+    command = ("manage.py", "listen_market")
+    return lambda: Node("market", command, tmp_path, TIMERS | {"REDIS_URL": redis.url})
 
 
-def test_a_client_hears_what_the_broker_said_and_a_killed_market_process_is_told_and_healed(
-    sandbox: SandboxProcess, contract: str, stream: StreamProcess, tmp_path: Path
+def test_a_client_hears_what_the_broker_said_and_losses_are_told_and_healed(
+    sandbox: SandboxProcess,
+    contract: str,
+    stream: StreamProcess,
+    market_node: Callable[[], "Node"],
+    redis: "Server",
 ) -> None:
     from tests.matrix.nodes import running  # noqa: PLC0415 - Django is set up by now
     from tests.support.accounts import token  # noqa: PLC0415
@@ -171,7 +197,7 @@ def test_a_client_hears_what_the_broker_said_and_a_killed_market_process_is_told
         )
         socket = stack.enter_context(stream.client(token=token([], permissions=["market_data"])))
         assert [socket.hears()[0]["T"] for _ in range(2)] == ["success", "success"]
-        first = market_node(tmp_path)
+        first = market_node()
         stack.enter_context(running(first))
         watcher = Watcher(socket, followed)
 
@@ -186,10 +212,18 @@ def test_a_client_hears_what_the_broker_said_and_a_killed_market_process_is_told
         # Killed: said within seconds, and healed by the next without a word of the client.
         first.kill()
         watcher.until_all_are("down")
-        stack.enter_context(running(market_node(tmp_path)))
+        stack.enter_context(running(market_node()))
         watcher.until_all_are("live")
         _is_what_was_said(watcher.hears("q", "AAPL"), stocks, "iex")
         _is_what_was_said(watcher.hears("t", contract), options, "indicative")
+
+        # Redis too, and with it everything that was wanted.
+        redis.kill()
+        watcher.until_all_are("down")
+        redis.start()
+        watcher.until_all_are("live")
+        _is_what_was_said(watcher.hears("q", contract), options, "indicative")
+        _is_what_was_said(watcher.hears("t", "AAPL"), stocks, "iex")
 
         # A minute's end is seldom far by now.
         _is_what_was_said(watcher.hears("b", "AAPL"), stocks, "iex")
