@@ -6,30 +6,30 @@ state lives on the event loop; the journal is read on one thread.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from enum import Enum
 from functools import lru_cache
 from itertools import islice
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Protocol
 
 import structlog
-from channels.db import database_sync_to_async
 from django.db import Error as DatabaseError
 
 from accounts import presence
 from accounts.refusals import get_refusals
-from opitios.core import clock, database
+from opitios.core import clock
 from opitios.core.bus import Bus, Listener, Topic, get_bus
 from opitios.core.config import Timers, get_config
 from streaming import protocol, replay
 from streaming.buffer import Outbox
+from streaming.delivery import LIVE, Delivery
 from streaming.feeds import Feed
-from streaming.frames import Close, Frame
 from streaming.loops import for_ever, yield_turn
 from streaming.market import get_market
 from streaming.protocol import Gap, Message
-from streaming.resume import PAGE, Resumption
+from streaming.reads import read
+from streaming.resume import Resumptions
 from streaming.seats import get_seats
 
 logger = structlog.get_logger("app")
@@ -42,17 +42,8 @@ TURN, TURN_BYTES = 64, 200_000
 MAX_PUSHES = 10_000
 # Accounts whose missing entries are read in one go.
 ACCOUNTS_A_READ = 50
-# Pages of replays that are read at a time: the others wait in line, and the live feeds for nobody.
-READS_AT_ONCE = 2
-# How often is looked whether pushes can come, and how long they may be away untold. Seconds.
+# How often is looked whether pushes can come.
 LOOK_SECONDS = 0.25
-QUIET_SECONDS = 1.0
-
-# How order updates come: pushed, or from the journal within a second (reliability.md C18).
-LIVE, DEGRADED = "live", "degraded"
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class UnknownAccount(Exception):
@@ -91,12 +82,9 @@ class Hub:
         self._next_poll = 0.0
         self._started_at = clock.now()
         self._listener: Listener | None = None
-        self._state, self._state_since = LIVE, self._started_at
-        self._listened_at = clock.monotonic()
+        self._delivery = Delivery(clock.monotonic(), self._started_at)
         self._tasks: list[asyncio.Task[None]] = []
-        self._resumptions: dict[Outbox, Resumption] = {}
-        self._resuming: dict[Outbox, asyncio.Task[None]] = {}
-        self._reads = asyncio.Semaphore(READS_AT_ONCE)
+        self._resumptions = Resumptions(self._feeds, pause_seconds=timers.stream_poll)
         self._roster: frozenset[str] = frozenset()
         # Rises with each change of which accounts there are.
         self.roster_changes = 0
@@ -127,7 +115,7 @@ class Hub:
             self._feeds[name].follow(socket, after.get(name))
         if after:
             self._wanted.set()
-            self._bring_up_to_date(socket, after)
+            self._resumptions.bring_up_to_date(socket, after)
         return {name: self._feeds[name].seq or 0 for name in account_ids if name not in after}
 
     def subscribe_now(self, socket: Outbox, heads: Mapping[str, int]) -> dict[str, int]:
@@ -147,7 +135,7 @@ class Hub:
         Raises UnknownAccount, Unreachable.
         """
         try:
-            found = await _read(replay.heads, account_ids)
+            found = await read(replay.heads, account_ids)
         except DatabaseError as error:
             raise Unreachable from error
         if not all(name in found and found[name].enabled for name in account_ids):
@@ -164,15 +152,12 @@ class Hub:
         """Forget a socket."""
         self._sockets.pop(socket, None)
         self.unsubscribe(socket, account_ids)
-        self._resumptions.pop(socket, None)
-        resuming = self._resuming.pop(socket, None)
-        if resuming is not None:
-            resuming.cancel()
+        self._resumptions.leave(socket)
 
     async def enabled_accounts(self) -> frozenset[str]:
         """Read which accounts the roster holds. Raises Unreachable."""
         try:
-            return frozenset(await _read(replay.roster_heads))
+            return frozenset(await read(replay.roster_heads))
         except DatabaseError as error:
             raise Unreachable from error
 
@@ -193,41 +178,6 @@ class Hub:
             raise Unreachable
         if _Opened.UNKNOWN in results:
             raise UnknownAccount
-
-    # Replays
-
-    def _bring_up_to_date(self, socket: Outbox, account_ids: Collection[str]) -> None:
-        if socket not in self._resumptions:
-            self._resumptions[socket] = Resumption(socket, self._feeds, self._read_page)
-            self._resuming[socket] = asyncio.create_task(self._resume(socket))
-        self._resumptions[socket].add(account_ids)
-
-    async def _resume(self, socket: Outbox) -> None:
-        """Show a socket what it misses. It hears of a failure of ours: an update is never lost."""
-        resumption = self._resumptions[socket]
-        try:
-            while resumption.is_wanted:
-                if not await self._next_page(resumption):
-                    await asyncio.sleep(self._timers.stream_poll)
-        except Exception:
-            logger.exception("a replay failed")
-            socket.end(Close.INTERNAL)
-        # Nothing waits between the last look and here: who comes later begins a new one.
-        self._resumptions.pop(socket, None)
-        self._resuming.pop(socket, None)
-
-    async def _next_page(self, resumption: Resumption) -> bool:
-        try:
-            return await resumption.show_page()
-        except DatabaseError as error:
-            logger.warning("the journal cannot be read", error=type(error).__name__)
-            return False
-
-    async def _read_page(self, shown: Mapping[str, int]) -> list[Message]:
-        """Read apart from the live feeds, which must not wait behind a thousand replays."""
-
-        async with self._reads:
-            return await asyncio.to_thread(_released, replay.messages_after, shown, limit=PAGE)
 
     # The loops
 
@@ -324,7 +274,7 @@ class Hub:
         if poll:
             await self._read_roster()
         elif asked := list(self._opening):
-            found = await _read(replay.heads, asked)
+            found = await read(replay.heads, asked)
             for name in asked:
                 head = found.get(name)
                 self._open(name, head.seq if head is not None and head.enabled else None)
@@ -335,7 +285,7 @@ class Hub:
             return
         # A feed that is made while the journals' ends are read is none of this poll's.
         heard = {name: feed.heard for name, feed in self._feeds.items()}
-        heads = await _read(replay.roster_heads)
+        heads = await read(replay.roster_heads)
         for name in heard.keys() & self._opening.keys():
             self._open(name, heads.get(name))
         known = heard.keys() & self._feeds.keys()
@@ -387,7 +337,7 @@ class Hub:
     async def _catch_up(self, behind: list[Feed]) -> None:
         shown = {feed.account_id: feed.seq or 0 for feed in behind}
         size = 0
-        for number, message in enumerate(await _read(replay.messages_after, shown), start=1):
+        for number, message in enumerate(await read(replay.messages_after, shown), start=1):
             size += self._offer(message)
             if number % TURN == 0 or size > TURN_BYTES:
                 size = 0
@@ -423,51 +373,26 @@ class Hub:
 
         `now`: monotonic seconds.
         """
-        if is_listening:
-            self._listened_at = now
-        state = DEGRADED if now - self._listened_at > QUIET_SECONDS else LIVE
-        if state == self._state:
-            return
-        self._state, self._state_since = state, clock.now()
-        logger.warning("how order updates come has changed", state=state)
-        for socket in {each for feed in self._feeds.values() for each in feed.followers}:
-            socket.put(self._status())
+        if self._delivery.note(now, clock.now(), is_listening=is_listening):
+            logger.warning("how order updates come has changed", state=self._delivery.state)
+            frame = self._delivery.status()
+            for socket in {each for feed in self._feeds.values() for each in feed.followers}:
+                socket.put(frame)
 
     def tell_state(self, socket: Outbox) -> None:
         """Tell one that begins to follow accounts how updates come, where not as they should."""
-        if self._state != LIVE:
-            socket.put(self._status())
-
-    def _status(self) -> Frame:
-        since = clock.rfc3339(self._state_since)
-        return protocol.status("orders", feed=None, state=self._state, since=since, missing=())
+        if self._delivery.state != LIVE:
+            socket.put(self._delivery.status())
 
     async def _report_on(self) -> None:
         counted = {"sockets": len(self._sockets), "accounts": len(self._feeds)}
         counted["tasks"] = len(asyncio.all_tasks())
         snapshot = counted | get_market().part() | get_seats().part() | get_refusals().part()
         try:
-            await _read(presence.write_row, self._started_at, snapshot)
+            await read(presence.write_row, self._started_at, snapshot)
         except DatabaseError as error:
             logger.warning("the pool row cannot be written", error=type(error).__name__)
         await asyncio.sleep(self._timers.pool_row)
-
-
-def _released(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    try:
-        return function(*args, **kwargs)
-    finally:
-        database.release()
-
-
-async def _read(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call a function that uses Postgres on its thread; its connection goes back at once."""
-
-    def call() -> R:
-        return _released(function, *args, **kwargs)
-
-    result: Any = await database_sync_to_async(call)()
-    return result  # type: ignore[no-any-return]  # channels is not typed
 
 
 @lru_cache(maxsize=1)

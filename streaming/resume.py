@@ -1,18 +1,28 @@
-"""One socket on its way from the numbers its client had to the live feeds, page by page."""
+"""Sockets on their way from the numbers their clients had to the live feeds, page by page."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from itertools import islice
 
+import structlog
+from django.db import Error as DatabaseError
+
 from opitios.core import clock
-from streaming import protocol
+from streaming import protocol, replay
 from streaming.buffer import Outbox
 from streaming.feeds import Feed
+from streaming.frames import Close
 from streaming.protocol import Message
+from streaming.reads import read_apart
+
+logger = structlog.get_logger("app")
 
 # Accounts that are looked at for one page, and messages in it: what a socket may hold in memory
 # while its client reads.
 ACCOUNTS_A_PAGE = 16
 PAGE = 64
+# Pages that are read at a time in a process: the others wait in line, and the live feeds for none.
+READS_AT_ONCE = 2
 
 # Given the last number of each account: the entries beyond, in order, as many as one page holds.
 ReadPage = Callable[[Mapping[str, int]], Awaitable[list[Message]]]
@@ -74,3 +84,53 @@ class Resumption:
             feed = self._feeds.get(message["account_id"])
             if feed is not None and feed.replay(self._socket, message):
                 yield protocol.stamped(message, clock.rfc3339(clock.now()))
+
+
+class Resumptions:
+    """Those of a process: a task for each late socket."""
+
+    def __init__(self, feeds: Mapping[str, Feed], *, pause_seconds: float) -> None:
+        """`pause_seconds`: until the journal is asked again, where it had nothing or was away."""
+        self._feeds, self._pause_seconds = feeds, pause_seconds
+        self._resumptions: dict[Outbox, Resumption] = {}
+        self._tasks: dict[Outbox, asyncio.Task[None]] = {}
+        self._reads = asyncio.Semaphore(READS_AT_ONCE)
+
+    def bring_up_to_date(self, socket: Outbox, account_ids: Iterable[str]) -> None:
+        """Show a socket what it misses of these accounts, from the next turn of the loop on."""
+        if socket not in self._resumptions:
+            self._resumptions[socket] = Resumption(socket, self._feeds, self._read_page)
+            self._tasks[socket] = asyncio.create_task(self._run(socket))
+        self._resumptions[socket].add(account_ids)
+
+    def leave(self, socket: Outbox) -> None:
+        """Forget a socket."""
+        self._resumptions.pop(socket, None)
+        task = self._tasks.pop(socket, None)
+        if task is not None:
+            task.cancel()
+
+    async def _run(self, socket: Outbox) -> None:
+        resumption = self._resumptions[socket]
+        try:
+            while resumption.is_wanted:
+                if not await self._show_page(resumption):
+                    await asyncio.sleep(self._pause_seconds)
+        except Exception:
+            # Its client hears of it, and comes back: an update is never lost silently.
+            logger.exception("a replay failed")
+            socket.end(Close.INTERNAL)
+        # Nothing waits between the last look and here: who comes later begins a new one.
+        self._resumptions.pop(socket, None)
+        self._tasks.pop(socket, None)
+
+    async def _show_page(self, resumption: Resumption) -> bool:
+        try:
+            return await resumption.show_page()
+        except DatabaseError as error:
+            logger.warning("the journal cannot be read", error=type(error).__name__)
+            return False
+
+    async def _read_page(self, shown: Mapping[str, int]) -> list[Message]:
+        async with self._reads:
+            return await read_apart(replay.messages_after, shown, limit=PAGE)

@@ -133,3 +133,23 @@ async def test_a_journal_that_ends_before_what_was_shown_is_told_and_counted_ane
     await asyncio.to_thread(orders.note, mine)
     assert (await reader.hears())["seq"] == 3
     await reader.ends()
+
+
+async def test_a_replay_that_fails_ends_its_socket_so_that_the_client_asks_again(
+    hub: Hub, account: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = await asyncio.to_thread(account)
+    await asyncio.to_thread(orders.notes, mine, 2)
+    broken = Outbox()
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a failure of ours")
+
+    monkeypatch.setattr(replay, "messages_after", fail)
+    ended = asyncio.get_running_loop().create_future()
+    broken.on_end = lambda: ended.set_result(broken.closing)
+
+    await hub.subscribe(broken, [mine], {mine: 0})
+
+    assert await asyncio.wait_for(ended, 60) == 1011
+    hub.leave(broken, [mine])
