@@ -24,7 +24,7 @@ def test_every_socket_is_closed_when_its_server_restarts_and_none_keeps_it(
 ) -> None:
     """C30: also one that only listens, a stranger, and one in a replay that it does not read."""
     mine = account()
-    orders.notes(mine, 2000, reason="x" * 8000)
+    orders.notes(mine, 1200, reason="x" * 8000)
     process = own_stream()
     live, stranger = client(token(mine), to=process), client(to=process)
     live.follows(mine)
