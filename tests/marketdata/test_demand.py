@@ -55,13 +55,13 @@ def test_a_symbol_is_wanted_until_everyone_who_held_it_has_let_go(process: Proce
 def test_a_question_makes_a_symbol_wanted_for_its_time(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demand, "TOUCHED_SECONDS", 0.5)
     monkeypatch.setattr(demand, "TELL_SECONDS", 0.1)
     one, market = process(), process()
-
     one.touch("trades", "AAPL")
-
     until(lambda: market.counted()["trades"] == {"AAPL": 0})
+
+    one._touched["trades"]["AAPL"] -= demand.TOUCHED_SECONDS
+
     until(lambda: market.in_all("trades") == frozenset())
     assert one.since("trades", "AAPL") is None
 
