@@ -2,7 +2,7 @@
 
 Who says something waits for no answer and, mostly, for nobody: what others said meanwhile goes out
 in the same write. Answers are read along the way, when there are some; there is no further thread,
-which would want the interpreter for each hint.
+which would want the interpreter for each hint. Why so: docs/adr/0026.
 """
 
 import threading
@@ -65,6 +65,8 @@ class Hints:
 
     def _look(self) -> None:
         """See whether a connection that was quiet is still there; if not, begin with another."""
+        if not self._connection.is_connected:
+            return
         try:
             self._read()
             is_closed = self._connection.can_read(timeout=0)
