@@ -28,6 +28,9 @@ ROOT = Path(__file__).resolve().parents[2]
 # A loaded machine may take its time; the promises themselves are asserted separately. Seconds.
 PATIENCE = patient(20.0)
 
+# What comes at any moment: the beat, and prices.
+UNASKED = frozenset({"heartbeat", "q", "t", "b"})
+
 
 class StreamProcess:
     """uvicorn with opitios.asgi on a free port; `arguments` and `settings` go over the usual."""
@@ -190,7 +193,7 @@ class Client:
         self.says(**message)
         while True:
             frame = self.hears()
-            if frame[0]["T"] != "heartbeat":
+            if frame[0]["T"] not in UNASKED:
                 return frame
 
     def refused(self, **message: Any) -> int:

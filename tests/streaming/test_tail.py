@@ -23,6 +23,7 @@ from opitios.management.tail.views import PlainView, TerminalView, View
 from tests.streaming import orders
 from tests.streaming.conftest import Token
 from tests.streaming.stream_process import ROOT, StreamProcess
+from tests.support.crowd import patient
 from tests.support.until import until
 
 pytestmark = pytest.mark.django_db
@@ -100,7 +101,7 @@ def test_it_prints_each_message_as_it_came_also_across_a_restart_until_it_is_int
     until(lambda: said(tmp_path, "out").count('"T":"order"') == 8, seconds=PATIENCE)
     process.send_signal(signal.SIGINT)
 
-    assert process.wait(PATIENCE) == 0
+    assert process.wait(patient(PATIENCE)) == 0
     messages = [json.loads(line) for line in said(tmp_path, "out").splitlines()]
     told = [message for message in messages if message["T"] == "order"]
     assert [message["seq"] for message in told] == list(range(1, 9))
@@ -159,7 +160,7 @@ def test_a_terminal_shows_updates_above_a_line_of_figures(
         code = aside.submit(follow, asked, view)
         until(lambda: asked.was_in, seconds=PATIENCE)
         orders.whole_life(mine)
-        assert code.result(PATIENCE) == 0
+        assert code.result(patient(PATIENCE)) == 0
 
     shown = screen.getvalue()
     assert "filled" in shown
