@@ -12,7 +12,6 @@ class FeedState(NamedTuple):
     """How one channel is.
 
     state: `live`, `down`, `stale` or `behind`. since: when that began, in epoch seconds.
-    heard_since: since when this process has listened without a gap, None where it does not.
     missing: symbols without prices, whatever the state. is_believed: whether its prices are the
     present ones.
     """
@@ -20,7 +19,6 @@ class FeedState(NamedTuple):
     feed: str | None
     state: str
     since: float
-    heard_since: float | None
     missing: tuple[str, ...] = ()
     is_believed: bool = False
 
@@ -34,7 +32,8 @@ class FeedState(NamedTuple):
         Of one that is down it does not matter which feed it would be.
         """
         feed = None if self.state == DOWN else self.feed
-        return feed, self.state, self.heard_since, *missing
+        since = self.since if self.is_believed else None
+        return feed, self.state, since, *missing
 
     def covers(self, at: float) -> bool:
         """Whether everything was heard from before this instant until now (epoch seconds)."""
@@ -45,39 +44,47 @@ class FeedStates:
     """The last that was heard of each channel. All times are epoch seconds."""
 
     def __init__(self, *, started_at: float) -> None:
-        self._states: dict[str, FeedState] = {}
-        self._started_at = self._heard_at = self._unbroken_since = started_at
+        self._started_at = started_at
+        self._nothing = _Channel(None, started_at, started_at)
+        self._channels: dict[str, _Channel] = {}
 
     def note(self, message: Mapping[str, Any], now: float) -> None:
         """Hear one message of Topic.MARKET."""
-        if self._is_silent(now):
-            # Who could not speak may have been unable to send prices too.
-            self._unbroken_since = now
-        self._heard_at = now
-        self._states[message["channel"]] = FeedState(
+        before = self._channels.get(message["channel"], self._nothing)
+        # Who could not speak may have been unable to send prices too.
+        since = now if before.is_silent(now) else before.unbroken_since
+        state = FeedState(
             message["feed"],
             message["state"],
             message["since"],
-            heard_since=None,
             missing=tuple(message.get("missing", ())),
             is_believed=is_believed(message),
         )
+        self._channels[message["channel"]] = _Channel(state, now, since)
 
     def of(self, channel: str, *, now: float, heard_since: float | None) -> FeedState | None:
         """How a channel is; None while this process is too young to know.
 
-        Without Redis, or where the market process is silent, it is down as far as we know.
+        Without Redis, or where the owner of its sockets is silent, it is down as far as we know.
         """
-        last = self._states.get(channel)
-        is_silent = self._is_silent(now)
+        last = self._channels.get(channel, self._nothing)
         is_young = now - self._started_at <= SILENT_SECONDS
-        if is_young and (last is None or heard_since is None):
+        if is_young and (last.state is None or heard_since is None):
             return None
-        if last is None or is_silent or heard_since is None:
-            return FeedState(None if last is None else last.feed, DOWN, self._heard_at, None)
-        heard_since = max(heard_since, self._unbroken_since)
-        since = max(last.since, heard_since) if last.is_believed else last.since
-        return last._replace(since=since, heard_since=heard_since)
+        if last.state is None or heard_since is None or last.is_silent(now):
+            return FeedState(last.state.feed if last.state else None, DOWN, last.heard_at)
+        if not last.state.is_believed:
+            return last.state
+        since = max(last.state.since, heard_since, last.unbroken_since)
+        return last.state._replace(since=since)
 
-    def _is_silent(self, now: float) -> bool:
-        return now - self._heard_at > SILENT_SECONDS
+
+class _Channel(NamedTuple):
+    """What was said last, when, and since when it was said each second. None: nothing yet."""
+
+    state: FeedState | None
+    heard_at: float
+    unbroken_since: float
+
+    def is_silent(self, now: float) -> bool:
+        return now - self.heard_at > SILENT_SECONDS

@@ -25,7 +25,7 @@ def test_a_young_process_knows_nothing_and_then_that_nobody_speaks(states: FeedS
 
     later = states.of("quotes", now=BEGAN + SILENT_SECONDS + 1, heard_since=BEGAN)
 
-    assert later == FeedState(None, "down", BEGAN, None)
+    assert later == FeedState(None, "down", BEGAN)
 
 
 def test_a_live_feed_is_live_for_us_since_we_listen(states: FeedStates) -> None:
@@ -33,7 +33,7 @@ def test_a_live_feed_is_live_for_us_since_we_listen(states: FeedStates) -> None:
 
     state = states.of("quotes", now=BEGAN + 2, heard_since=BEGAN)
 
-    assert state == FeedState("iex", "live", BEGAN, BEGAN, is_believed=True)
+    assert state == FeedState("iex", "live", BEGAN, is_believed=True)
     assert [state.covers(at) for at in (BEGAN - 1, BEGAN + 1)] == [False, True]
 
 
@@ -45,7 +45,7 @@ def test_a_feed_that_is_not_live_covers_nothing_and_keeps_its_own_instant(
 
     told = states.of("quotes", now=BEGAN, heard_since=BEGAN)
 
-    assert told == FeedState("iex", state, 500.0, BEGAN)
+    assert told == FeedState("iex", state, 500.0)
     assert not told.covers(BEGAN)
 
 
@@ -61,7 +61,7 @@ def test_without_redis_or_a_market_process_a_channel_is_down(states: FeedStates)
 
     assert without_redis
     assert without_redis.key([]) == without_redis._replace(feed=None).key([])
-    assert without_redis == silent == FeedState("iex", "down", BEGAN + SILENT_SECONDS, None)
+    assert without_redis == silent == FeedState("iex", "down", BEGAN + SILENT_SECONDS)
 
 
 def test_a_market_process_that_was_silent_for_a_while_may_have_lost_something(
@@ -74,6 +74,20 @@ def test_a_market_process_that_was_silent_for_a_while_may_have_lost_something(
 
     assert state
     assert [state.covers(at) for at in (BEGAN + 9, BEGAN + 10)] == [False, True]
+
+
+def test_of_two_owners_one_may_fall_silent(states: FeedStates) -> None:
+    heard(states, "live", since=500.0, at=BEGAN)
+    later = BEGAN + SILENT_SECONDS + 1
+    told = {"channel": "option_quotes", "feed": "indicative", "state": "live", "since": 500.0}
+    states.note(told | {"reason": None}, later)
+
+    quotes = states.of("quotes", now=later, heard_since=BEGAN)
+    options = states.of("option_quotes", now=later, heard_since=BEGAN)
+
+    assert quotes
+    assert options
+    assert (quotes.state, options.state) == ("down", "live")
 
 
 def test_a_gap_that_was_mended_is_something_else_to_tell(states: FeedStates) -> None:

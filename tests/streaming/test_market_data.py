@@ -73,13 +73,13 @@ def test_market_data_needs_its_permission_and_nothing_is_followed_without(
     mine = account()
     socket = client(token(mine, permissions=("account_read", "trade", "monitor")))
 
-    answer = socket.asks(action="subscribe", orders=[mine], quotes=["AAPL"])
+    answer = socket.asks(action="subscribe", orders=[mine], quotes=["DENIED"])
 
     assert (answer[0]["code"], answer[0]["detail"]) == (4403, "the token lacks `market_data`")
     assert socket.refused(action="subscribe", option_trades=[OPTION]) == 4403
     assert not any(socket.asks(action="list")[0][name] for name in ("orders", *FOLLOWED))
-    assert "AAPL" not in wanted("quotes")
-    send(tick("quotes", "AAPL"))
+    assert "DENIED" not in wanted("quotes")
+    send(tick("quotes", "DENIED"))
     assert socket.asks(action="ping")[0]["msg"] == "pong"
 
 

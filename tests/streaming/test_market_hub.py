@@ -58,8 +58,8 @@ def hub(wall: Clock) -> Iterator[MarketHub]:
 
 
 def is_now(hub: MarketHub, state: str, **more: Any) -> None:
-    """Let the hub hear how quotes are."""
-    told = {"channel": "quotes", "feed": "iex", "state": state, "since": now(), "reason": None}
+    """Let the hub hear how quotes are, and have long been unless told."""
+    told = {"channel": "quotes", "feed": "iex", "state": state, "since": 1.0, "reason": None}
     hub.note(told | more)
 
 
@@ -135,7 +135,7 @@ async def _wanted_too_late(hub: MarketHub) -> None:
 
 async def _live_too_late(hub: MarketHub) -> None:
     is_now(hub, "down")
-    is_now(hub, "live")
+    is_now(hub, "live", since=now())
 
 
 async def _heard_too_late(hub: MarketHub) -> None:
@@ -197,6 +197,17 @@ async def test_every_change_of_a_feed_is_told_once_to_those_who_follow_its_chann
     }
     assert all(one["since"].endswith("Z") for one in told)
     assert await sent(stranger) == []
+
+
+async def test_a_feed_that_was_lost_and_is_back_before_it_was_told_is_told_as_live_anew(
+    hub: MarketHub,
+) -> None:
+    socket = followed(hub, QUOTE)
+
+    is_now(hub, "live", since=(since := now() + 5))
+    is_now(hub, "live", since=since)
+
+    assert [one["state"] for (one,) in await sent(socket)] == ["live"]
 
 
 async def test_who_subscribes_to_a_channel_that_is_not_live_is_told_and_told_when_it_is(

@@ -29,9 +29,9 @@ def redis() -> Iterator[tuple[Proxy, str]]:
 
 def test_redis_lost_is_told_and_healed_without_a_word_of_the_client(
     reader: Reader,
+    redis: tuple[Proxy, str],
     own_stream: Callable[..., StreamProcess],
     account: Callable[[], str],
-    redis: tuple[Proxy, str],
 ) -> None:
     proxy, url = redis
     mine = account()
