@@ -65,7 +65,7 @@ def test_accounts_die_under_users_and_nobody_fails(market: Gateway) -> None:
     assert late == []
     assert told.statuses["200"] > 100
     assert told.sources["cache"] > told.sources["broker"] > 0
-    assert after - before < 8 * crowd.seconds
+    assert after - before < told.statuses["200"] / 5
     until(lambda: "opitios_market_data_failovers_total{" in metrics(market), seconds=30)
     for outcome in ("access-denied", "unknown", "answered"):
         assert f'outcome="{outcome}"' in metrics(market)

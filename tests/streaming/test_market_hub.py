@@ -21,6 +21,7 @@ from streaming.inbox import Inbox, conflated
 from streaming.lines import AsgiLine
 from streaming.market import MarketHub
 from tests.streaming.market import now, tick
+from tests.support.until import until
 
 QUOTE, TRADE = ("quotes", "AAPL"), ("trades", "AAPL")
 
@@ -262,6 +263,8 @@ async def test_a_redis_that_came_back_empty_knows_the_demand_before_a_feed_is_ca
     wall.ahead = SILENT_SECONDS + 1
     is_now(hub, "live")
     key = hub._bus.key("demand")
+    # Told by its thread by now: it does not tell again between the next two lines.
+    until(lambda: hub._demand.in_all("quotes") == {"AAPL"})
     hub._bus.ask(("DEL", key))
     assert hub._demand.in_all("quotes") == frozenset()
 
