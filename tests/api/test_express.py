@@ -319,6 +319,9 @@ def test_a_known_token_without_the_permission_is_refused(ways: Ways) -> None:
 
 def test_a_fleet_with_an_account_that_is_barred_from_here_goes_the_usual_way(ways: Ways) -> None:
     account = open_account()
+    # Those of other tests count for a fleet.
+    AccountNetworks.objects.all().delete()
+    gate.get_gate().refresh()
     token = token_of(account_id=None, account_scope="all")
     ways.usual(token=token)
     assert ways.express(token=token).express

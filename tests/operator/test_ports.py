@@ -1,6 +1,8 @@
 """A run takes the ports it is asked for, and others where those are taken."""
 
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -38,3 +40,16 @@ def test_no_port_is_given_twice_in_a_run() -> None:
 
 def test_a_clone_gets_the_same_port_again() -> None:
     assert ports.choose(None, key="ab12") == ports.choose(None, key="ab12")
+
+
+def test_two_that_start_at_once_do_not_get_the_same_port() -> None:
+    first = ports.choose(None, key="cd34")
+    ask = f"from opitios.core.embedded import ports; print(ports.choose({first}, key='cd34'))"
+
+    told = subprocess.run(  # noqa: S603 - our own words
+        [sys.executable, "-c", ask], capture_output=True, check=True, text=True, timeout=60
+    )
+
+    # Nobody listens there yet.
+    assert ports.is_free(first)
+    assert int(told.stdout) != first
