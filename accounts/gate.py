@@ -170,8 +170,7 @@ class Gate:
             step()
         except DatabaseError as error:
             logger.warning("the gate cannot reach postgres", error=str(error))
-        # Nobody starts this thread again, and without it no denial would arrive.
-        except Exception:
+        except Exception:  # nobody starts it again: without it no denial would arrive
             logger.exception("the gate failed a round")
         finally:
             database.release()

@@ -126,7 +126,7 @@ class PublishedKeys:
             self._wanted.clear()
             try:
                 pause = self._round()
-            except Exception:
+            except Exception:  # a process loop: keys must go on being read
                 logger.exception("the issuer's keys failed a round")
                 pause = self._timers.jwks_cooldown
             # A key that is not there wakes us, but nobody can make us ask all the time.

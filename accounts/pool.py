@@ -202,8 +202,7 @@ class Pool:
                     next_row = now + timers.pool_row
             except DatabaseError as error:
                 logger.warning("the pool cannot reach postgres", error=str(error))
-            # Nobody starts this thread again, and a pool that ages would keep keys that are gone.
-            except Exception:
+            except Exception:  # nobody starts it again: an old pool would keep keys that are gone
                 logger.exception("the pool failed a round")
             finally:
                 database.release()

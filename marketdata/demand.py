@@ -171,7 +171,7 @@ class Demand:
             self._changed.clear()
             try:
                 self.tell()
-            except Exception:
+            except Exception:  # a process loop: it is told again in seconds
                 logger.exception("demand could not be told")
             self._closing.wait(TOGETHER_SECONDS)
 

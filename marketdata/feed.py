@@ -107,7 +107,7 @@ class MarketFeed:
             self.step()
         except DatabaseError as error:
             logger.warning("the market process cannot reach postgres", error=str(error))
-        except Exception:
+        except Exception:  # a process loop: its sockets have no other owner
             logger.exception("the market process failed a round")
         finally:
             database.release()

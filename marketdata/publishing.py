@@ -48,7 +48,7 @@ class Publisher(threading.Thread):
                 continue
             try:
                 self.publish()
-            except Exception:
+            except Exception:  # a process loop: what follows is to be published
                 logger.exception("ticks could not be published")
                 self.lost_at = clock.monotonic()
             self._closing.wait(BATCH_SECONDS)

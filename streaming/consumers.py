@@ -122,7 +122,7 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]  # channels is not ty
             await self._obey(message.get("text"))
         except Refusal as refusal:
             self._refuse(refusal)
-        except Exception:
+        except Exception:  # one client's fault or ours: its socket alone ends
             logger.exception("a client's message failed", request_id=self.request_id)
             self._refuse(Refusal(Code.INTERNAL))
             self.outbox.end(Close.INTERNAL)

@@ -40,7 +40,7 @@ class FeedState(NamedTuple):
         return self.is_believed and self.since <= at
 
 
-class FeedStates:
+class HeardStates:
     """The last that was heard of each channel. All times are epoch seconds."""
 
     def __init__(self, *, started_at: float) -> None:

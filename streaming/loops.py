@@ -13,7 +13,7 @@ async def for_ever(step: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await step()
-        except Exception:
+        except Exception:  # a process loop: one failed step must not end what all sockets hear
             logger.exception("the hub failed a step", step=getattr(step, "__name__", None))
 
 

@@ -19,7 +19,7 @@ from streaming.audiences import Audience, Audiences
 from streaming.backlog import Entry
 from streaming.buffer import Bundle, Outbox
 from streaming.counters import PRICES
-from streaming.feedstates import FeedState, FeedStates
+from streaming.feedstates import FeedState, HeardStates
 from streaming.inbox import Inbox
 from streaming.loops import for_ever, yield_turn
 from streaming.protocol import Message
@@ -41,7 +41,7 @@ class MarketHub:
         self._arrived = asyncio.Event()
         # The newest quote of each followed symbol: what a new subscriber is shown first.
         self._quotes: dict[Item, Tick] = {}
-        self._states = FeedStates(started_at=_now())
+        self._states = HeardStates(started_at=_now())
         self._statuses = Statuses()
         self._ticks_listener: Listener | None = None
         # Of that listener: since when it listens, and when Redis was told our demand after that.

@@ -116,8 +116,7 @@ class Resumptions:
             while resumption.is_wanted:
                 if not await self._show_page(resumption):
                     await asyncio.sleep(self._pause_seconds)
-        except Exception:
-            # Its client hears of it, and comes back: an update is never lost silently.
+        except Exception:  # its client hears of it and comes back: nothing is lost silently
             logger.exception("a replay failed")
             socket.end(Close.INTERNAL)
         # Nothing waits between the last look and here: who comes later begins a new one.

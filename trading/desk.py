@@ -174,7 +174,7 @@ class Desk:
         except DatabaseError as error:
             logger.warning("the desk cannot reach postgres", error=str(error))
             database.release()
-        except Exception:
+        except Exception:  # a process loop: its accounts have no other owner
             logger.exception("the desk failed a round")
         self._closing.wait(self._timers.queue_poll)
 
@@ -351,7 +351,7 @@ class Desk:
         while (job := self._jobs.get()) is not None:
             try:
                 job()
-            except Exception:
+            except Exception:  # a process loop: one job must not end its sender
                 logger.exception("a sender failed")
             finally:
                 database.release()
@@ -480,7 +480,7 @@ class Desk:
             try:
                 if account is not None:
                     self._carry_out(job, account)
-            except Exception:
+            except Exception:  # a process loop: one account must not end the care of all
                 logger.exception("care failed", what=what, account_id=account_id)
             finally:
                 database.release()

@@ -292,8 +292,7 @@ class Admission:
                 if clock.monotonic() >= looks_at:
                     looks_at = clock.monotonic() + SETTINGS_SECONDS
                     self.reload()
-            # Nobody starts this thread again: without it every process has limits of its own.
-            except Exception:
+            except Exception:  # nobody starts it again: each process would have its own limits
                 logger.exception("the limits failed a round")
 
     def reload(self) -> bool:

@@ -212,8 +212,7 @@ class Listener(threading.Thread):
     def _hand_over(self, data: bytes) -> None:
         try:
             self._handle(orjson.loads(data))
-        # Whatever one hint did to its handler, the next ones are still to be heard.
-        except Exception:
+        except Exception:  # one bad hint must not keep the next ones from being heard
             logger.exception("a hint could not be handled", channel=self._channel)
 
     def close(self) -> None:

@@ -195,8 +195,7 @@ class Coalesced(Generic[T]):
         try:
             loaded = load(list(mine))
             answers = {key: loaded[key] for key in mine}
-        except BaseException as error:
-            # Whoever waits hears of it, whatever it is; it goes on to our caller too.
+        except BaseException as error:  # told to whoever waits, whatever it is; then it goes on
             self._done(mine, {})
             for loading in mine.values():
                 loading.set_exception(error)

@@ -1,7 +1,9 @@
 """What the API's tests share. Models are imported late: Django is set up after this."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
@@ -33,3 +35,25 @@ def there(db: None, sandbox: SandboxProcess) -> "Api":
 
     sandbox.clear_faults()
     return Api.open(url=sandbox.url)
+
+
+@pytest.fixture
+def process(db: None) -> Iterator[Any]:
+    """Write the row of a process of the test's own; all of them go with the test."""
+    from accounts.models import ProcessRow  # noqa: PLC0415 - Django is set up after this file
+    from opitios.core import clock  # noqa: PLC0415
+
+    made: list[str] = []
+
+    def write(role: str, snapshot: dict[str, Any], *, seconds_ago: float = 0.0) -> str:
+        name = f"{role}-{uuid4().hex[:8]}"
+        now = clock.now()
+        ProcessRow.objects.create(
+            name=name, role=role, pid=7, started_at=now - timedelta(hours=2),
+            seen_at=now - timedelta(seconds=seconds_ago), snapshot=snapshot,
+        )  # fmt: skip
+        made.append(name)
+        return name
+
+    yield write
+    ProcessRow.objects.filter(name__in=made).delete()

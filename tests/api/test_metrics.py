@@ -1,7 +1,5 @@
 """`/metrics`: what every process counted, from the rows they write, for who may monitor."""
 
-from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -9,7 +7,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from accounts import presence
-from accounts.models import ProcessRow
 from accounts.pool import get_pool
 from opitios.core import clock
 from opitios.core.metrics import Counter, snapshot
@@ -36,25 +33,6 @@ def scraped(api: Api) -> dict[tuple[str, ...], float]:
         for family in families
         for sample in family.samples
     }
-
-
-@pytest.fixture
-def row(db: None) -> Iterator[Any]:
-    """Write the row of a process of the test's own; all of them go with the test."""
-    made: list[str] = []
-
-    def write(role: str, snapshot: dict[str, Any], *, seconds_ago: float = 0.0) -> str:
-        name = f"{role}-{uuid4().hex[:8]}"
-        now = clock.now()
-        ProcessRow.objects.create(
-            name=name, role=role, pid=7, started_at=now - timedelta(hours=2),
-            seen_at=now - timedelta(seconds=seconds_ago), snapshot=snapshot,
-        )  # fmt: skip
-        made.append(name)
-        return name
-
-    yield write
-    ProcessRow.objects.filter(name__in=made).delete()
 
 
 def test_it_is_for_who_may_monitor(api: Api) -> None:
@@ -90,13 +68,13 @@ def test_requests_are_counted_by_route_never_by_what_a_client_invents(db: None) 
                                                 "OPTIONS", "other"}  # fmt: skip
 
 
-def test_a_token_sees_its_accounts_alone(row: Any) -> None:
+def test_a_token_sees_its_accounts_alone(process: Any) -> None:
     mine, theirs = sorted(open_accounts(2))
     counted = {"about": "x", "labels": ["account_id", "outcome"]}
     each = {"rests_until": None, "answered_at": None, "last_failure": None,
             "budget": {"limit": 100.0, "remaining": 93}}  # fmt: skip
     resting = {**each, "rests_until": clock.now().timestamp() + 60}
-    name = row("web", {
+    name = process("web", {
         "metrics": {"market_data_calls": {**counted, "counts": [[mine, "answered", 7],
                                                                 [theirs, "answered", 8]]}},
         "data": {mine: each, theirs: resting},
@@ -113,10 +91,10 @@ def test_a_token_sees_its_accounts_alone(row: Any) -> None:
     assert every["opitios_market_data_calls_left", theirs, name, "web"] == 93
 
 
-def test_a_process_that_died_is_not_shown_and_a_desk_s_queue_is(row: Any) -> None:
-    desk = row("desk", {"queue": {"depth": 3, "max": 10, "oldest_ms": 1500.0}})
-    idle = row("desk", {"queue": {"depth": 0, "max": 10, "oldest_ms": None}})
-    gone = row("web", {}, seconds_ago=presence.GONE_AFTER.total_seconds() + 1)
+def test_a_process_that_died_is_not_shown_and_a_desk_s_queue_is(process: Any) -> None:
+    desk = process("desk", {"queue": {"depth": 3, "max": 10, "oldest_ms": 1500.0}})
+    idle = process("desk", {"queue": {"depth": 0, "max": 10, "oldest_ms": None}})
+    gone = process("web", {}, seconds_ago=presence.GONE_AFTER.total_seconds() + 1)
 
     found = scraped(watcher([]))
 
@@ -127,8 +105,8 @@ def test_a_process_that_died_is_not_shown_and_a_desk_s_queue_is(row: Any) -> Non
     assert not any(gone in labels for labels in found)
 
 
-def test_the_pool_does_not_show_the_counters(row: Any) -> None:
-    name = row("desk", {"warm": 2, "metrics": {"x": {}}, "data": {}})
+def test_the_pool_does_not_show_the_counters(process: Any) -> None:
+    name = process("desk", {"warm": 2, "metrics": {"x": {}}, "data": {}})
 
     shown = {each["name"]: each for each in read(watcher([]).get("/api/v1/pool"))["processes"]}
 

@@ -1,9 +1,7 @@
 """`GET pool` merges what processes and desks wrote: two statements, whatever their number."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -29,25 +27,6 @@ def shown(account_id: str) -> dict[str, Any]:
     [account] = read(watcher([account_id]).get(PATH))["accounts"]
     found: dict[str, Any] = account
     return found
-
-
-@pytest.fixture
-def process(db: None) -> Iterator[Any]:
-    """Write the row of a process of the test's own; all of them go with the test."""
-    made: list[str] = []
-
-    def write(role: str, snapshot: dict[str, Any], *, seconds_ago: float = 0.0) -> str:
-        name = f"{role}-{uuid4().hex[:8]}"
-        now = clock.now()
-        ProcessRow.objects.create(
-            name=name, role=role, pid=7, started_at=now - timedelta(hours=2),
-            seen_at=now - timedelta(seconds=seconds_ago), snapshot=snapshot,
-        )  # fmt: skip
-        made.append(name)
-        return name
-
-    yield write
-    ProcessRow.objects.filter(name__in=made).delete()
 
 
 def test_it_is_for_who_may_monitor(api: Api) -> None:

@@ -54,3 +54,17 @@ def ask() -> Callable[..., Any]:
     from tests.marketdata.calls import ask_quote  # noqa: PLC0415 - Django is set up after this file
 
     return ask_quote
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Move the monotonic clock of the caches ahead."""
+    from opitios.core import clock  # noqa: PLC0415 - Django is set up after this file
+
+    real, ahead = clock.monotonic, [0.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: real() + ahead[0])
+
+    def move(seconds: float) -> None:
+        ahead[0] += seconds
+
+    return move

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from opitios.broker.alpaca.transport import TransportTimers
-from opitios.core import clock
 from tests.broker.loopback import answering, answering_at_the_gate, hanging, resetting
 from tests.marketdata.brokers import quotes_answer, quoting
 from tests.support.until import until
@@ -19,18 +18,6 @@ Fleets = Callable[..., Any]
 def timers() -> TransportTimers:
     """A tenth of production's; the test of patience has a broker that hangs for longer."""
     return TransportTimers(connect=0.2, submit=0.8, other=0.5, idle=3.0)
-
-
-@pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Move the monotonic clock of the caches ahead."""
-    real, ahead = clock.monotonic, [0.0]
-    monkeypatch.setattr(clock, "monotonic", lambda: real() + ahead[0])
-
-    def move(seconds: float) -> None:
-        ahead[0] += seconds
-
-    return move
 
 
 class TestWithPatience:

@@ -10,20 +10,6 @@ from tests.broker.loopback import answering, hanging, http, resetting
 from tests.marketdata.brokers import quoting
 
 
-@pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Move the monotonic clock of the caches ahead."""
-    from opitios.core import clock  # noqa: PLC0415
-
-    real, ahead = clock.monotonic, [0.0]
-    monkeypatch.setattr(clock, "monotonic", lambda: real() + ahead[0])
-
-    def move(seconds: float) -> None:
-        ahead[0] += seconds
-
-    return move
-
-
 def test_the_last_quote_is_shown_with_its_age(
     later: Callable[[float], None],
     fleet_of: Callable[..., Any],

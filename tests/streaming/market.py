@@ -9,6 +9,7 @@ from marketdata.demand import Demand
 from marketdata.ticks import CHANNELS, Tick, packed
 from opitios.core import clock
 from opitios.core.bus import Topic, get_bus
+from tests.marketdata.brokers import WIRE
 from tests.streaming.stream_process import Client
 
 OPTION = "AAPL261218C00190000"
@@ -24,17 +25,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "i": 52983525029461,
         "z": "C",
     },
-    "quotes": {
-        "t": "2026-11-20T14:30:00.161331123Z",
-        "bp": 187.2,
-        "bs": 3,
-        "ap": 187.21,
-        "as": 1,
-        "bx": "V",
-        "ax": "V",
-        "c": ["R"],
-        "z": "C",
-    },
+    "quotes": WIRE,
     "bars": {
         "t": "2026-11-20T14:30:00Z",
         "o": 187.1,

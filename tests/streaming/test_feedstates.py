@@ -3,24 +3,24 @@
 import pytest
 
 from marketdata.live import SILENT_SECONDS
-from streaming.feedstates import FeedState, FeedStates
+from streaming.feedstates import FeedState, HeardStates
 
 BEGAN = 1000.0
 
 
 @pytest.fixture
-def states() -> FeedStates:
+def states() -> HeardStates:
     """What a process knows that began at BEGAN."""
-    return FeedStates(started_at=BEGAN)
+    return HeardStates(started_at=BEGAN)
 
 
-def heard(states: FeedStates, state: str, *, since: float, at: float) -> None:
+def heard(states: HeardStates, state: str, *, since: float, at: float) -> None:
     """Hear that quotes are in a state."""
     told = {"channel": "quotes", "feed": "iex", "state": state, "since": since, "reason": None}
     states.note(told, at)
 
 
-def test_a_young_process_knows_nothing_and_then_that_nobody_speaks(states: FeedStates) -> None:
+def test_a_young_process_knows_nothing_and_then_that_nobody_speaks(states: HeardStates) -> None:
     assert states.of("quotes", now=BEGAN + 1, heard_since=BEGAN) is None
 
     later = states.of("quotes", now=BEGAN + SILENT_SECONDS + 1, heard_since=BEGAN)
@@ -28,7 +28,7 @@ def test_a_young_process_knows_nothing_and_then_that_nobody_speaks(states: FeedS
     assert later == FeedState(None, "down", BEGAN)
 
 
-def test_a_live_feed_is_live_for_us_since_we_listen(states: FeedStates) -> None:
+def test_a_live_feed_is_live_for_us_since_we_listen(states: HeardStates) -> None:
     heard(states, "live", since=500.0, at=BEGAN + 1)
 
     state = states.of("quotes", now=BEGAN + 2, heard_since=BEGAN)
@@ -39,7 +39,7 @@ def test_a_live_feed_is_live_for_us_since_we_listen(states: FeedStates) -> None:
 
 @pytest.mark.parametrize("state", ["down", "stale", "behind"])
 def test_a_feed_that_is_not_live_covers_nothing_and_keeps_its_own_instant(
-    states: FeedStates, state: str
+    states: HeardStates, state: str
 ) -> None:
     heard(states, state, since=500.0, at=BEGAN)
 
@@ -49,7 +49,7 @@ def test_a_feed_that_is_not_live_covers_nothing_and_keeps_its_own_instant(
     assert not told.covers(BEGAN)
 
 
-def test_without_redis_or_a_market_process_a_channel_is_down(states: FeedStates) -> None:
+def test_without_redis_or_a_market_process_a_channel_is_down(states: HeardStates) -> None:
     heard(states, "live", since=BEGAN, at=BEGAN + 1)
 
     young = states.of("quotes", now=BEGAN + 2, heard_since=None)
@@ -65,7 +65,7 @@ def test_without_redis_or_a_market_process_a_channel_is_down(states: FeedStates)
 
 
 def test_a_market_process_that_was_silent_for_a_while_may_have_lost_something(
-    states: FeedStates,
+    states: HeardStates,
 ) -> None:
     heard(states, "live", since=500.0, at=BEGAN + 1)
     heard(states, "live", since=500.0, at=BEGAN + 10)
@@ -76,7 +76,7 @@ def test_a_market_process_that_was_silent_for_a_while_may_have_lost_something(
     assert [state.covers(at) for at in (BEGAN + 9, BEGAN + 10)] == [False, True]
 
 
-def test_of_two_owners_one_may_fall_silent(states: FeedStates) -> None:
+def test_of_two_owners_one_may_fall_silent(states: HeardStates) -> None:
     heard(states, "live", since=500.0, at=BEGAN)
     later = BEGAN + SILENT_SECONDS + 1
     told = {"channel": "option_quotes", "feed": "indicative", "state": "live", "since": 500.0}
@@ -90,7 +90,7 @@ def test_of_two_owners_one_may_fall_silent(states: FeedStates) -> None:
     assert (quotes.state, options.state) == ("down", "live")
 
 
-def test_a_gap_that_was_mended_is_something_else_to_tell(states: FeedStates) -> None:
+def test_a_gap_that_was_mended_is_something_else_to_tell(states: HeardStates) -> None:
     heard(states, "live", since=BEGAN, at=BEGAN + 2)
 
     before = states.of("quotes", now=BEGAN + 2, heard_since=BEGAN)
@@ -103,7 +103,7 @@ def test_a_gap_that_was_mended_is_something_else_to_tell(states: FeedStates) -> 
     assert after.since == BEGAN + 1
 
 
-def test_over_its_limit_a_feed_is_believed_for_what_it_carries(states: FeedStates) -> None:
+def test_over_its_limit_a_feed_is_believed_for_what_it_carries(states: HeardStates) -> None:
     told = {"channel": "quotes", "feed": "iex", "state": "behind", "since": BEGAN}
     states.note(told | {"reason": "symbol-limit", "missing": ["MSFT", "TSLA"]}, BEGAN)
 
