@@ -9,11 +9,10 @@ import pytest
 from django.http import HttpResponse
 
 from accounts import denials, gate
-from accounts.models import AccountNetworks
 from accounts.pool import get_pool
 from opitios.core import client_address
 from opitios.core.client_address import read_networks
-from tests.accounts.custodial import ME
+from tests.accounts.custodial import ME, reach_from_everywhere
 from tests.api.calls import Api, problem, read
 from tests.hostile.forgeries import lasting
 from tests.support.accounts import TRADER, token
@@ -32,7 +31,7 @@ def api(db: None) -> Iterator[Api]:
     api.token = token([api.account], sub=f"sub-{uuid4().hex[:12]}")
     yield api
     # A whole fleet is written out account by account where one of them is barred.
-    AccountNetworks.objects.filter(account_id=api.account).delete()
+    reach_from_everywhere()
 
 
 def sub_of(api: Api) -> str:

@@ -13,7 +13,6 @@ import pytest
 from django.test import RequestFactory
 
 from accounts import denials, gate
-from accounts.models import AccountNetworks
 from marketdata import api as rest
 from marketdata import kinds, latest
 from marketdata.latest import Kind
@@ -24,7 +23,7 @@ from opitios.core.coalesce import Kept
 from opitios.core.config import InboundLimits
 from opitios.core.handler import Handler
 from opitios.express import Express, stops
-from tests.accounts.custodial import ME
+from tests.accounts.custodial import ME, reach_from_everywhere
 from tests.marketdata.brokers import Fleet, quoting
 from tests.marketdata.calls import signed
 from tests.marketdata.conftest import fleet_of, timers
@@ -320,8 +319,7 @@ def test_a_known_token_without_the_permission_is_refused(ways: Ways) -> None:
 def test_a_fleet_with_an_account_that_is_barred_from_here_goes_the_usual_way(ways: Ways) -> None:
     account = open_account()
     # Those of other tests count for a fleet.
-    AccountNetworks.objects.all().delete()
-    gate.get_gate().refresh()
+    reach_from_everywhere()
     token = token_of(account_id=None, account_scope="all")
     ways.usual(token=token)
     assert ways.express(token=token).express
@@ -332,7 +330,7 @@ def test_a_fleet_with_an_account_that_is_barred_from_here_goes_the_usual_way(way
         express = ways.express(token=token)
         assert (express.express, express.told) == (False, ways.usual(token=token).told)
     finally:
-        AccountNetworks.objects.filter(account_id=account).delete()
+        reach_from_everywhere()
 
 
 def test_r23_both_ways_take_from_the_same_limits_and_are_refused_alike(ways: Ways) -> None:

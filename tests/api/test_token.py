@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from accounts import pool
-from accounts.gate import get_gate
-from accounts.models import AccountNetworks
 from accounts.pool import get_pool
 from accounts.tokens import verifier
 from opitios.core import clock
+from tests.accounts.custodial import reach_from_everywhere
 from tests.api.calls import Api, problem, read
 from tests.support.accounts import token
 
@@ -65,8 +64,7 @@ def test_a_token_without_permissions_or_accounts_may_ask() -> None:
 
 def test_a_fleet_s_scope_is_a_word_and_no_list_of_a_thousand(api: Api) -> None:
     # Other tests bar accounts from here; then a fleet is those that are left.
-    AccountNetworks.objects.all().delete()
-    get_gate().refresh()
+    reach_from_everywhere()
 
     body = read(Api(api.account, token(None)).get(PATH))
 
