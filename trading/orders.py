@@ -5,22 +5,23 @@ same key, appends the journal entry and stores the row. What is stored here is d
 the account's desk; nothing in this file talks to the broker.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import orjson
-from django.db import InterfaceError, InternalError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError, connection
 
 from accounts import journal
 from accounts.journal import Actor
 from marketdata.reference import reference_price
 from opitios.core import clock, database, failpoints, ids, jsontext
 from opitios.core.bus import Topic, get_bus
+from opitios.core.combine import Combined
 from opitios.core.errors import Problem, Reason
-from trading import executions, lifecycle, queries, risk, shapes
+from trading import executions, lifecycle, queries, risk, shapes, writes
 from trading.admission import get_admission
 from trading.commands import OWN_PREFIX, PRICES, OrderCommand, passed_deadline
 from trading.executions import Cause
@@ -31,6 +32,8 @@ from trading.risk import NO_LIMITS, Denial, RiskLimits
 
 # Seconds: with Postgres gone the caller hears so within one.
 ANSWER_WITHIN = 0.4
+# While one transaction with orders flushes, the next is prepared.
+AT_ONCE = 2
 # Limits that change again and again while an order is judged: the caller may come again.
 JUDGED_AT_MOST = 4
 
@@ -330,13 +333,38 @@ def _no_database(*, outcome_unknown: bool) -> Problem:
 
 def _accept_once(params: tuple[Any, ...]) -> dict[str, Any]:
     failpoints.reach("accept-before")
+    # What is counted locks more than its account's head: no neighbour waits for that.
+    alone = params[-1] is not None or connection.in_atomic_block
+    landed = _accept_alone(params) if alone else _combined(params)
+    failpoints.reach("accept-after")
+    return landed
+
+
+def _accept_alone(params: tuple[Any, ...]) -> dict[str, Any]:
     landed = database.row(
         "SELECT * FROM order_accept(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)", params
     )
     if landed is None:
         raise RuntimeError("order_accept returned nothing")
-    failpoints.reach("accept-after")
     return landed
+
+
+_NAMES = (
+    "account", "subject", "key", "client_order_id", "id", "kind", "body", "private", "symbol",
+    "stamp",
+)  # fmt: skip
+
+
+def _accept_each(several: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    if len(several) == 1:
+        return [_accept_alone(several[0])]
+    told = [dict(zip(_NAMES, params, strict=False)) for params in several]
+    return database.rows(
+        "SELECT * FROM order_accept_each(%s) ORDER BY n", (jsontext.dumps(told).decode(),)
+    )
+
+
+_combined = Combined(_accept_each, most=writes.MOST, at_once=AT_ONCE, divides=writes.did_nothing)
 
 
 def _require_same(landed: Mapping[str, Any], key: str | None, fingerprint: str) -> None:

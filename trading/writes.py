@@ -84,11 +84,11 @@ def _write(several: Sequence[Write]) -> list[Written]:
     return [Written(**row) for row in found]
 
 
-def _did_nothing(error: BaseException) -> bool:
+def did_nothing(error: BaseException) -> bool:
     """Whether the server said no, so that nothing of it was written (see database.is_broken)."""
     if isinstance(error, database.NotReached) or not isinstance(error, DatabaseError):
         return False
     return not database.is_broken(error)
 
 
-_combined = Combined(_write, most=MOST, at_once=AT_ONCE, divides=_did_nothing)
+_combined = Combined(_write, most=MOST, at_once=AT_ONCE, divides=did_nothing)
