@@ -12,6 +12,7 @@ from opitios.core.embedded import processes
 from opitios.demo import COMMAND, ORDERS, Demo, DemoError, drawn
 from opitios.management.gateway import Gateway, NoAnswerError
 from tests.operator.loopback import saying
+from tests.support.crowd import patient
 
 POST = ("POST", f"{ORDERS}/stocks")
 GET = ("GET", f"{ORDERS}/o-1")
@@ -36,6 +37,10 @@ FILLED = {
 
 
 def wait(condition: Callable[[], bool], seconds: float) -> bool:
+    return processes.wait_for(condition, patient(seconds))
+
+
+def wait_in_vain(condition: Callable[[], bool], seconds: float) -> bool:
     return processes.wait_for(condition, min(seconds, 0.5))
 
 
@@ -64,7 +69,7 @@ def test_an_order_that_never_ends_is_told_with_its_last_state() -> None:
         saying({POST: [(202, QUEUED)], GET: [(200, QUEUED)]}) as it,
         pytest.raises(DemoError, match=r"not final .*queued"),
     ):
-        Demo(Gateway(it.url, "t"), wait).run()
+        Demo(Gateway(it.url, "t"), wait_in_vain).run()
 
 
 @pytest.mark.parametrize("body", [b"<html>", b""])
