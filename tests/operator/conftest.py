@@ -35,7 +35,9 @@ class Run:
         assert self.process.stdin
         json.dump(described, self.process.stdin)
         self.process.stdin.close()
-        self.pids: dict[str, int | None] = self.hears("supervisor", "ready")["pids"]
+        ready = self.hears("supervisor", "ready")
+        self.ready_at: float = ready["at"]
+        self.pids: dict[str, int | None] = ready["pids"]
 
     def hears(self, name: str, what: str) -> dict[str, Any]:
         """Read on until the supervisor says this, and return what it said."""

@@ -1,6 +1,7 @@
 """Supervise the programs a test describes (JSON on stdin) until asked to stop.
 
-Prints a JSON line for each start, death and restart, so that a test can follow what happened.
+Prints a JSON line for each start, death and restart, so that a test can follow what happened: `at`
+is when, by the monotonic clock that all processes share.
 """
 
 import json
@@ -9,13 +10,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from opitios.core import clock
 from opitios.core.embedded.program import Program
 from opitios.core.embedded.supervisor import Supervisor
 
 
 def say(name: str, what: str, **more: object) -> None:
     """Tell the test."""
-    sys.stdout.write(json.dumps({"name": name, "what": what, **more}) + "\n")
+    said = {"name": name, "what": what, "at": clock.monotonic(), **more}
+    sys.stdout.write(json.dumps(said) + "\n")
     sys.stdout.flush()
 
 
