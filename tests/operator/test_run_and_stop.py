@@ -1,5 +1,6 @@
 """`make run` shows an order's way, and however a run ends nothing of it stays."""
 
+import codecs
 import os
 import pty
 import signal
@@ -33,6 +34,8 @@ class Terminal:
 
     def __init__(self, clone: Clone, action: str) -> None:
         self.screen = ""
+        # A read may end in the middle of a letter.
+        self._letters = codecs.getincrementaldecoder("utf-8")()
         self._ours, theirs = pty.openpty()
         os.set_blocking(self._ours, False)
         self.process = subprocess.Popen(  # noqa: S603 - the test's own words
@@ -49,7 +52,7 @@ class Terminal:
         """Read what came and say whether the words were ever on the screen."""
         # Nothing new, or the terminal's last program has left.
         with suppress(OSError):
-            self.screen += os.read(self._ours, 65536).decode(errors="replace")
+            self.screen += self._letters.decode(os.read(self._ours, 65536))
         return words in self.screen
 
     def press_ctrl_c(self) -> None:
