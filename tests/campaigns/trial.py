@@ -136,9 +136,10 @@ def _stack(run: RunFolder, accounts: int) -> TrialStack:
     asked = Asked(
         accounts=accounts,
         desks=DESKS,
-        api_port=38090,
-        ws_port=38091,
-        sandbox_port=38092,
+        # Below those that the system gives to whoever connects: a killed server gets its own again.
+        api_port=28090,
+        ws_port=28091,
+        sandbox_port=28092,
         database_url=None,
         database_owner_url=None,
         redis_url=None,
