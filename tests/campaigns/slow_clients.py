@@ -81,13 +81,13 @@ class Honest:
     token: str
     accounts: list[str]
 
-    def trade(self, seconds: float) -> Traffic:
-        """Place and read for so long, at a steady pace."""
+    def trade(self, seconds: float, *, least: int = 0) -> Traffic:
+        """Place and read for so long, at a steady pace; so many requests at least."""
         traffic, pause = Traffic(), threading.Event()
         with requests.Session() as session:
             session.headers["Authorization"] = f"Bearer {self.token}"
             due, until = clock.monotonic(), clock.monotonic() + seconds
-            while due < until:
+            while due < until or len(traffic.seconds_each) < least:
                 pause.wait(max(0.0, due - clock.monotonic()))
                 began = clock.monotonic()
                 traffic.statuses[self._ask(session, len(traffic.seconds_each))] += 1
