@@ -186,7 +186,7 @@ def campaign(
     """
     began = clock.monotonic()
     dice = random.Random(f"{plan.seed} orders")  # noqa: S311 - repeatable on purpose
-    maker = Maker(account_ids(plan.accounts), dice, f"c{plan.seed}")
+    maker = Maker(account_ids(plan.accounts), dice, f"c{plan.seed}", plan.waits)
     with started(plan.accounts, plan.seed, tell, keep=keep) as trial:
         under_way = Campaign(trial, plan, maker, tell, advance)
         with closing(_watch(trial, plan)) as watch:

@@ -8,7 +8,7 @@ from opitios.core.failpoints import NAMES
 from opitios.management.startup import OTHER_ACCOUNTS
 from tests.campaigns.oracle import Findings
 from tests.campaigns.outages import Outage
-from tests.campaigns.traffic import Told
+from tests.campaigns.traffic import WAITS, Told
 
 # Everything must have an end so long after the last fault (issue: 60 s after healing).
 HEAL_SECONDS = 60.0
@@ -18,13 +18,14 @@ READY_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much a campaign does."""
+    """How much a campaign does. `waits`: how long orders may wait to be sent, in seconds."""
 
     orders: int
     kills: int
     accounts: int
     seed: int
     failpoints: tuple[str, ...] = NAMES
+    waits: tuple[int | None, ...] = WAITS
 
 
 @dataclass(slots=True)

@@ -74,7 +74,7 @@ def test_accounts_die_under_users_and_nobody_fails(market: Gateway) -> None:
 def metrics(market: Gateway) -> str:
     """What is scraped."""
     monitor = {"Authorization": f"Bearer {token(None, permissions=['monitor'])}"}
-    return market.session.get(f"{market.origins[0]}/metrics", headers=monitor, timeout=10).text
+    return market.session.get(f"{market.origins[0]}/metrics", headers=monitor, timeout=60).text
 
 
 # The judge itself

@@ -10,7 +10,7 @@ import queue
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -178,11 +178,15 @@ WAITS = (None, 30, 60, 120)
 
 @dataclass(slots=True)
 class Maker:
-    """Makes orders: most fill at once, some rest, and half of those are cancelled again."""
+    """Makes orders: most fill at once, some rest, and half of those are cancelled again.
+
+    waits: how long each may wait to be sent, drawn by lot.
+    """
 
     accounts: list[str]
     dice: random.Random
     label: str
+    waits: Sequence[int | None] = WAITS
     _made: Counter[str] = field(default_factory=Counter)
 
     def make(self, count: int) -> list[Sent]:
@@ -217,6 +221,6 @@ class Maker:
             body["limit_price"] = RESTING_PRICE
         if has_id:
             body["client_order_id"] = name
-        if (seconds := self.dice.choice(WAITS)) is not None:
+        if (seconds := self.dice.choice(self.waits)) is not None:
             body["not_after"] = clock.rfc3339(clock.now() + timedelta(seconds=seconds))
         return body
