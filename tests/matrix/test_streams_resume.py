@@ -18,7 +18,16 @@ import requests
 from pytest_django import DjangoDbBlocker
 from websockets.exceptions import WebSocketException
 
-from tests.matrix.nodes import Caller, Node, Web, desk_node, listens, patient_order, running
+from tests.matrix.nodes import (
+    CALL_SECONDS,
+    Caller,
+    Node,
+    Web,
+    desk_node,
+    listens,
+    patient_order,
+    running,
+)
 from tests.matrix.servers import Server, redis_server
 from tests.streaming.stream_process import StreamProcess
 from tests.support.accounts import open_account, token
@@ -116,7 +125,7 @@ class Gateway:
         entries: list[Message] = []
         while True:
             query = f"?after={after + len(entries)}&limit=500"
-            answer = requests.get(path + query, headers=self.caller.headers(), timeout=10)
+            answer = requests.get(path + query, headers=self.caller.headers(), timeout=CALL_SECONDS)
             page = answer.json()["entries"]
             if not page:
                 return entries
@@ -126,7 +135,7 @@ class Gateway:
         """Whether every order of the account is."""
         path = f"{self.web.origin}/api/v1/accounts/{self.caller.account_id}/orders"
         query = "?status=open&limit=500"
-        answer = requests.get(path + query, headers=self.caller.headers(), timeout=10)
+        answer = requests.get(path + query, headers=self.caller.headers(), timeout=CALL_SECONDS)
         return not answer.json()["orders"]
 
     def end_desk(self) -> None:
