@@ -13,9 +13,7 @@ from opitios.core.embedded.program import Child
 
 PHASES = {
     "servers": "Postgres, Redis and the sandbox",
-    "tables": "Tables",
-    "accounts": "Accounts",
-    "tokens": "Tokens",
+    "books": "Tables, accounts and tokens",
     "warm-up": "Clients and trade sockets",
 }
 

@@ -14,7 +14,7 @@ from opitios.core.embedded.runfolder import env_text, write_private
 from opitios.core.embedded.supervisor import Supervisor
 from opitios.management import paper, readiness
 from opitios.management.gateway import Gateway, NoAnswerError
-from opitios.management.stack import STAFF_USER, TOKENS, Stack, account_ids, web_workers
+from opitios.management.stack import Stack, account_ids, web_workers
 
 # design.md §9: `make up` has 120 s in all once the packages are installed.
 READY_SECONDS = 120.0
@@ -48,8 +48,8 @@ class Startup:
     def run(self) -> dict[str, str]:
         """Start everything in order and return what is handed out.
 
-        1. Servers, logins and the database.  2. The sandbox, tables, accounts, the staff user.
-        3. The gateway's processes.  4. Tokens.  5. Wait until all clients are warm.
+        1. Servers, logins and the database.  2. The sandbox.  3. Tables, accounts, the staff user
+        and tokens.  4. The gateway's processes.  5. Wait until all clients are warm.
         6. Start the live feed and the retry path.  7. Write `.run/opitios.env`, last and whole.
         Raises StartupError, ServerError, HomeError or TooFewDescriptors, and StopAskedError when
         told to end.
@@ -58,11 +58,9 @@ class Startup:
         descriptors.make_room(self.stack.asked.accounts + OTHER_ACCOUNTS)
         deadline = clock.monotonic() + READY_SECONDS
         self._start_servers()
-        self._prepare_database()
+        tokens = self._prepare_database()
         for program in self.stack.gateway():
             self.supervisor.start(program)
-        self.tell("tokens", "")
-        tokens = mint(self.stack, self.supervisor)
         self._wait_until_ready(tokens["TOKEN_ADMIN"], deadline)
         for program in self.stack.afterwards():
             self.supervisor.start(program)
@@ -88,23 +86,23 @@ class Startup:
         elif not redis.answers(stack.redis_url):
             raise StartupError("the Redis of REDIS_URL does not answer")
 
-    def _prepare_database(self) -> None:
+    def _prepare_database(self) -> dict[str, str]:
         stack = self.stack
         # In production both logins exist, and nothing is created (design.md §9).
         if stack.asked.database_owner_url is None:
             roles.ensure(stack.server_url, stack.names, stack.passwords)
         stack.write_settings()
-        self.tell("tables", "")
-        owner = {"DATABASE_OWNER_URL": stack.database_urls()[1]}
-        self._do(stack.command("migrate", "migrate", "--no-input", **owner))
-        self.tell("accounts", f"{stack.asked.accounts} trading accounts")
+        self.tell("books", f"{stack.asked.accounts} trading accounts")
         path = stack.write_accounts()
         if stack.asked.alpaca_keys:
             # The file is read again by processes that are not told the keys.
-            self._do(stack.command("seal", "seal", "--all", path, **stack.asked.alpaca_keys))
-        self._do(stack.command("accounts", "import_accounts", path))
-        staff = {"STAFF_PASSWORD": stack.secrets.staff}
-        self._do(stack.command("staff", "ensure_staff", STAFF_USER, **staff))
+            seal = stack.command("seal", "seal", "--all", path, **stack.asked.alpaca_keys)
+            run(self.supervisor, seal)
+        told = {
+            "DATABASE_OWNER_URL": stack.database_urls()[1],
+            "STAFF_PASSWORD": stack.secrets.staff,
+        }
+        return _prepared(self.supervisor, stack.command("prepare", "prepare", path, **told))
 
     def _wait_until_ready(self, token: str, deadline: float) -> None:
         self.tell("warm-up", "waiting for the gateway to answer")
@@ -130,9 +128,6 @@ class Startup:
         if not self.supervisor.wait_until(answers, seconds=SERVER_SECONDS):
             raise StartupError(f"{name} does not answer", self.stack.run.log(name))
 
-    def _do(self, program: Program) -> None:
-        run(self.supervisor, program)
-
 
 def run(supervisor: Supervisor, program: Program, *, capture: bool = False) -> str:
     """Run a command to its end and return what it printed, where captured. Raises StartupError."""
@@ -147,10 +142,11 @@ def run(supervisor: Supervisor, program: Program, *, capture: bool = False) -> s
 
 def mint(stack: Stack, supervisor: Supervisor) -> dict[str, str]:
     """Make the tokens that are handed out, valid 24 h. Raises StartupError."""
-    tokens = {}
-    for name, arguments in TOKENS.items():
-        command = stack.command("mint_token", "mint_token", *arguments, "--ttl", "24h")
-        tokens[name] = run(supervisor, command, capture=True).strip()
+    return _prepared(supervisor, stack.command("mint_token", "prepare"))
+
+
+def _prepared(supervisor: Supervisor, program: Program) -> dict[str, str]:
+    tokens: dict[str, str] = json.loads(run(supervisor, program, capture=True))
     return tokens
 
 

@@ -60,7 +60,7 @@ def test_a_step_that_fails_shows_the_end_of_its_log(clone: Clone) -> None:
     code, said = clone.do("quickstart up")
 
     assert code == 1
-    assert "migrate failed (exit code 1)" in said
+    assert "prepare failed (exit code 1)" in said
     assert "broken on purpose" in said
     assert clone.left() == []
 

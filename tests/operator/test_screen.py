@@ -24,13 +24,13 @@ def test_a_finished_step_is_one_line_with_its_seconds() -> None:
     steps = screen.Steps(console)
 
     steps.tell("servers", "")
-    steps.tell("tables", "")
+    steps.tell("books", "")
     steps.done()
 
     lines = text(console).splitlines()
     assert [line.rsplit(maxsplit=2)[0] for line in lines] == [
         "✓ Postgres, Redis and the sandbox",
-        "✓ Tables",
+        "✓ Tables, accounts and tokens",
     ]
 
 
