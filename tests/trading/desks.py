@@ -47,14 +47,22 @@ def running_desk(
 
 @contextmanager
 def only(*accounts: str) -> Iterator[None]:
-    """Let every other account of this worker's database rest: a desk takes all it can get."""
-    others = Account.objects.filter(enabled=True).exclude(account_id__in=accounts)
-    resting = list(others.values_list("account_id", flat=True))
-    Account.objects.filter(account_id__in=resting).update(enabled=False)
+    """Let every other account of this worker's database rest: a desk takes all it can get.
+
+    Those that left the roster and are not settled too: they are leased like the others.
+    """
+    others = Account.objects.exclude(account_id__in=accounts)
+    resting = {
+        word: list(others.filter(**{word: True}).values_list("account_id", flat=True))
+        for word in ("enabled", "closing")
+    }
+    for word, ids in resting.items():
+        Account.objects.filter(account_id__in=ids).update(**{word: False})
     try:
         yield
     finally:
-        Account.objects.filter(account_id__in=resting).update(enabled=True)
+        for word, ids in resting.items():
+            Account.objects.filter(account_id__in=ids).update(**{word: True})
 
 
 def _running(
