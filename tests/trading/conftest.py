@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from opitios.broker.alpaca.transport import TransportTimers
 from tests.support.sandbox_process import SandboxProcess
 
 if TYPE_CHECKING:
@@ -38,19 +39,27 @@ def trading_account(db: None, sandbox: SandboxProcess) -> str:
 
 
 @pytest.fixture
-def desk(trading_account: str) -> Iterator["RunningDesk"]:
+def calls() -> TransportTimers:
+    """How long the broker is waited for; a test of silence is parametrised with SHORT."""
+    from tests.trading.desks import CALLS  # noqa: PLC0415
+
+    return CALLS
+
+
+@pytest.fixture
+def desk(trading_account: str, calls: TransportTimers) -> Iterator["RunningDesk"]:
     """A desk at work for that account alone."""
     from tests.trading.desks import running_desk  # noqa: PLC0415
 
-    with running_desk(trading_account) as running:
+    with running_desk(trading_account, calls=calls) as running:
         yield running
 
 
 @pytest.fixture
-def step(trading_account: str) -> Iterator["Step"]:
+def step(trading_account: str, calls: TransportTimers) -> Iterator["Step"]:
     """Sending at the sandbox, step by step."""
     from tests.trading.sending import Rests, Step, pooled  # noqa: PLC0415
 
-    account, transport = pooled(trading_account)
+    account, transport = pooled(trading_account, calls)
     yield Step(account, Rests())
     transport.close()

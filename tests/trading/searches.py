@@ -32,7 +32,8 @@ def unknown(sandbox: SandboxProcess, step: Step, *, arrived: bool = False, **cha
 def lost(sandbox: SandboxProcess, step: Step, row: Row, *, arrived: bool = False) -> Row:
     """Send an order whose answer gets lost. A worker that runs may have looked it up already."""
     before = _times_unknown(row)
-    sandbox.fault("reset", account=row["account_id"], when="after" if arrived else "before")
+    when = "after" if arrived else "before"
+    sandbox.fault("reset", account=row["account_id"], route="POST /v2/orders", when=when)
     after = step.send(row)
     assert _times_unknown(row) == before + 1
     return after

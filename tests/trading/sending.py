@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from accounts.pool import Pool, PooledAccount
-from opitios.broker.alpaca.transport import Transport
+from opitios.broker.alpaca.transport import Transport, TransportTimers
 from opitios.core.config import get_config
 from tests.support.accounts import lease
 from tests.trading.desks import CALLS
@@ -46,10 +46,10 @@ class Step:
         return after
 
 
-def pooled(account_id: str) -> tuple[PooledAccount, Transport]:
-    """An account's clients on a transport of its own, with short timers."""
+def pooled(account_id: str, calls: TransportTimers = CALLS) -> tuple[PooledAccount, Transport]:
+    """An account's clients on a transport of its own, leased to OWNER."""
     pool = Pool(get_config())
-    transport = pool._transport = Transport(timers=CALLS)
+    transport = pool._transport = Transport(timers=calls)
     pool.refresh()
     account = pool.get(account_id)
     assert account is not None

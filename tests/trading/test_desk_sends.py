@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.orders import asked, folded, kinds, place, placed_row, plain_json, row_of, soon
+from tests.support.orders import asked, folded, kinds, place, placed_row, plain_json, row_of
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
 from tests.trading.desks import RunningDesk, running_desk
+from tests.trading.searches import let_it_be_late
 from trading import orders, queries, shapes
 
 pytestmark = pytest.mark.django_db
@@ -118,8 +119,8 @@ def test_a_cancelled_queued_order_is_never_sent(
 def test_g3_a_stale_order_lapses_and_is_never_sent(
     sandbox: SandboxProcess, trading_account: str
 ) -> None:
-    row = placed_row(trading_account, not_after=soon(0.05))
-    until(lambda: row["not_after"] < soon(0))
+    row = placed_row(trading_account)
+    let_it_be_late(row)
 
     with running_desk(trading_account) as desk:
         now = desk.wait_for(row, "lapsed")

@@ -4,11 +4,19 @@ from typing import Any
 
 import pytest
 
-from tests.support.orders import entries, kinds, place, placed_row, row_of, soon
+from tests.support.orders import entries, kinds, place, placed_row, row_of
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
 from tests.trading.desks import running_desk
-from tests.trading.searches import at_broker, doubted, forsake, make_due, resolver, unknown
+from tests.trading.searches import (
+    at_broker,
+    doubted,
+    forsake,
+    let_it_be_late,
+    make_due,
+    resolver,
+    unknown,
+)
 from tests.trading.sending import OWNER, Step
 from trading import executions, sweeps, tasks
 
@@ -68,9 +76,9 @@ def test_without_any_desk_what_was_being_sent_is_doubted_and_resolved(
 
 
 def test_without_any_desk_a_late_order_is_told_to_have_lapsed(step: Step) -> None:
-    late = placed_row(step.account.account_id, not_after=soon(0.05))
+    late = placed_row(step.account.account_id)
     in_time = placed_row(step.account.account_id)
-    until(lambda: late["not_after"] < soon(0))
+    let_it_be_late(late)
 
     sweeps.lapse_forsaken()
     while_held = row_of(late)["status"]
@@ -112,9 +120,9 @@ def test_orders_in_doubt_and_late_ones_end_once(step: Step) -> None:
 
 def test_late_orders_lapse_and_only_those_of_the_accounts_asked(step: Step) -> None:
     account = step.account.account_id
-    late = placed_row(account, not_after=soon(0.05))
+    late = placed_row(account)
     in_time = placed_row(account)
-    until(lambda: late["not_after"] < soon(0))
+    let_it_be_late(late)
 
     assert sweeps.lapse_late(["another"]) == 0
     assert sweeps.lapse_late([account]) == 1
