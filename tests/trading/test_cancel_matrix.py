@@ -1,17 +1,18 @@
 """DELETE one order in every state it can be in: what is answered, and what the broker sees."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from accounts.pool import get_pool
 from tests.api.calls import Api, problem, read
-from tests.support.accounts import token
+from tests.support.accounts import open_account, token
 from tests.support.orders import kinds, place, placed_row, row_of
+from tests.support.proxy import Proxy
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
-from tests.trading.desks import RunningDesk, running_desk
+from tests.trading.desks import CALLS, SHORT, RunningDesk, running_desk
 from tests.trading.searches import at_broker, look_up, lost
 from tests.trading.sending import OWNER, Step
 from trading.resolver import ABSENT_AFTER_LOOK_UPS
@@ -20,10 +21,24 @@ from trading.sender import Sender
 pytestmark = pytest.mark.django_db
 
 Row = dict[str, Any]
-SUBMIT, CANCEL = "POST /v2/orders", "DELETE /v2/orders/{order_id}"
+SUBMIT = "POST /v2/orders"
 READS = ("GET /v2/orders", "GET /v2/orders:by_client_order_id")
 # AAPL stands at 187.20 to 187.21: a buy at a dollar rests.
 RESTING = {"limit_price": "1"}
+
+
+@pytest.fixture
+def way(sandbox: SandboxProcess) -> Iterator[Proxy]:
+    """The way to the broker, on which a call is kept for as long as a test takes."""
+    with Proxy(("127.0.0.1", sandbox.port)) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def trading_account(db: None, sandbox: SandboxProcess, way: Proxy) -> str:
+    """An account of the test's own at the end of that way."""
+    sandbox.clear_faults()
+    return open_account(url=f"http://127.0.0.1:{way.port}")
 
 
 @pytest.fixture
@@ -77,12 +92,13 @@ def test_queued_again_after_a_doubt_lapses_and_is_not_sent_again(
 
 
 def test_submitting_is_cancelled_as_soon_as_the_broker_has_answered(
-    sandbox: SandboxProcess, api: Api, desk: RunningDesk
+    sandbox: SandboxProcess, api: Api, desk: RunningDesk, way: Proxy
 ) -> None:
-    sandbox.fault("delay", account=api.account, route=SUBMIT, ms=500)
+    way.keep_back(b"POST /v2/orders")
     row = desk.wait_for(api_order(api), "submitting")
 
     body = canceled(api, row, 202)
+    way.let_go()
 
     assert (body["status"], body["broker_order_id"]) == ("submitting", None)
     assert desk.wait_for(row, "canceled")["reason"] is None
@@ -100,7 +116,9 @@ def api_order(api: Api) -> Row:
     return order
 
 
-@pytest.mark.parametrize("fault", [{"fault": "504_after_accept"}, {"fault": "hang"}])
+@pytest.mark.parametrize(
+    ("fault", "calls"), [({"fault": "504_after_accept"}, CALLS), ({"fault": "hang"}, SHORT)]
+)
 def test_unknown_is_cancelled_as_soon_as_it_is_found(
     sandbox: SandboxProcess, api: Api, desk: RunningDesk, fault: dict[str, str]
 ) -> None:
@@ -135,12 +153,13 @@ def test_working_is_pending_until_the_stream_says_canceled(
 
 
 def test_repeated_while_pending_is_one_cancel_at_the_broker(
-    sandbox: SandboxProcess, api: Api, desk: RunningDesk
+    sandbox: SandboxProcess, api: Api, desk: RunningDesk, way: Proxy
 ) -> None:
     row = desk.wait_for(api_order(api), "new")
-    sandbox.fault("delay", account=api.account, route=CANCEL, ms=400)
+    way.keep_back(b"DELETE /v2/orders/")
 
     answers = [canceled(api, row, 202) for _ in range(5)]
+    way.let_go()
 
     assert {answer["status"] for answer in answers} == {"pending_cancel"}
     desk.wait_for(row, "canceled")
@@ -151,15 +170,24 @@ def test_repeated_while_pending_is_one_cancel_at_the_broker(
 def test_partially_filled_keeps_what_it_got(
     sandbox: SandboxProcess, api: Api, desk: RunningDesk
 ) -> None:
-    sandbox.post("fills", {"mode": "partial", "delay_ms": 300, "account": api.account})
-    row = desk.wait_for(place(api.account), "partially_filled")
-    sandbox.hold_fills(api.account)
+    row = half_filled(sandbox, api, desk)
 
     canceled(api, row, 202)
 
     now = desk.wait_for(row, "canceled")
     assert (now["filled_qty"], now["qty"]) == (5, 10)
-    assert seen(sandbox, api.account) == ["POST 200", "DELETE 204"]
+    assert seen(sandbox, api.account)[-2:] == ["POST 200", "DELETE 204"]
+
+
+def half_filled(sandbox: SandboxProcess, api: Api, desk: RunningDesk) -> Row:
+    """An order of which the second half is held: another one where that came too late."""
+    for _ in range(10):
+        sandbox.post("fills", {"mode": "partial", "delay_ms": 300, "account": api.account})
+        row = desk.wait_for(place(api.account), "partially_filled", "filled")
+        sandbox.hold_fills(api.account)
+        if at_broker(sandbox, row)[0]["status"] == "partially_filled":
+            return row
+    raise AssertionError("its second half always came too soon")
 
 
 def test_filled_before_the_cancel_got_there_is_filled_and_no_error(

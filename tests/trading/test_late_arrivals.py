@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from opitios.core.config import get_config
+from tests.support.accounts import open_account
 from tests.support.orders import kinds, place, row_of, soon
+from tests.support.proxy import Proxy
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
-from tests.trading.desks import running_desk
+from tests.trading.desks import SHORT, running_desk
 from tests.trading.searches import (
     at_broker,
     forsake,
@@ -46,18 +48,21 @@ def given_up(sandbox: SandboxProcess, step: Step) -> Row:
 
 
 def test_an_order_slower_than_everything_is_cancelled_when_it_appears(
-    sandbox: SandboxProcess, trading_account: str, caplog: pytest.LogCaptureFixture
+    db: None, sandbox: SandboxProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
     # The broker takes the order although its client has long left; nothing of it is told before.
     timers = get_config().timers.model_copy(update={"absent_after": 1.0})
     config = get_config().model_copy(update={"timers": timers})
-    sandbox.fault("delay", account=trading_account, route="POST /v2/orders", ms=6000)
-    with running_desk(trading_account, config=config) as desk:
-        row = desk.wait_for(place(trading_account, limit_price=1), "unknown")
-        let_it_be_late(row)
-        desk.wait_for(row, "lapsed")
+    with Proxy(("127.0.0.1", sandbox.port)) as way:
+        trading_account = open_account(url=f"http://127.0.0.1:{way.port}")
+        with running_desk(trading_account, config=config, calls=SHORT) as desk:
+            way.keep_back(b"POST /v2/orders")
+            row = desk.wait_for(place(trading_account, limit_price=1), "unknown")
+            let_it_be_late(row)
+            desk.wait_for(row, "lapsed")
 
-        now = desk.wait_for(row, "canceled", seconds=15)
+            way.let_go()
+            now = desk.wait_for(row, "canceled", seconds=15)
 
     assert now["final"]
     assert [order["status"] for order in at_broker(sandbox, row)] == ["canceled"]
