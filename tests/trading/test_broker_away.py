@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from accounts.pool import get_pool
 from opitios.core.config import Config, get_config
 from opitios.core.errors import Reason
 from tests.support.accounts import open_accounts
+from tests.support.crowd import patient
 from tests.support.orders import asked, kinds, place, row_of, soon
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
 from tests.trading.desks import running_desk
 from tests.trading.knowing import knowing_nothing, refusal, wait_for_pressure
+from tests.trading.searches import let_it_be_late
 from trading import orders
 
 pytestmark = pytest.mark.django_db
@@ -28,7 +31,7 @@ def mortal(tmp_path: Path) -> Iterator[SandboxProcess]:
             yield process
 
 
-def patient() -> Config:
+def slowly_judged() -> Config:
     """The tests' settings, but for the time in which twenty calls fail: two accounts make few."""
     timers = get_config().timers.model_copy(update={"breaker_window": 10.0})
     return get_config().model_copy(update={"timers": timers})
@@ -38,14 +41,15 @@ def test_c17_a_broker_that_is_down_refuses_new_orders_keeps_cancels_and_lets_the
     db: None, mortal: SandboxProcess
 ) -> None:
     account_id, other = open_accounts(2, url=mortal.url)
-    with running_desk(account_id, other, config=patient()) as desk:
+    with running_desk(account_id, other, config=slowly_judged()) as desk:
         resting = desk.wait_for(place(account_id, limit_price=Decimal(1)), "new", "accepted")
         mortal.kill()
-        late = place(account_id, not_after=soon(0.8))
-        waiting = place(account_id, not_after=soon(60))
+        late = row_of(place(account_id))
+        waiting = place(account_id, not_after=soon(patient(60)))
 
         wait_for_pressure(account_id, breaker="open")
         wait_for_pressure(other, breaker="open")
+        let_it_be_late(late)
         canceled = orders.cancel_order(row_of(resting), asked())
 
         # The host is away, for whomever it is asked.
@@ -58,13 +62,21 @@ def test_c17_a_broker_that_is_down_refuses_new_orders_keeps_cancels_and_lets_the
         mortal.restart()
         desk.wait_for(waiting, "filled", seconds=15)
         desk.wait_for(resting, "canceled", seconds=15)
-        wait_for_pressure(account_id, breaker="half-open")
+        # Half-open for some seconds, closed after them.
+        until(lambda: all(is_let_in(each) for each in (account_id, other)))
         desk.wait_for(place(account_id), "filled")
         desk.wait_for(place(other), "filled")
 
-    assert len(mortal.ledger(client_order_id=row_of(late)["client_order_id"])) == 0
+    assert len(mortal.ledger(client_order_id=late["client_order_id"])) == 0
     sent = mortal.ledger(client_order_id=row_of(waiting)["client_order_id"])
     assert [entry["method"] for entry in sent] == ["POST"]
+
+
+def is_let_in(account_id: str) -> bool:
+    """Whether the account's desk has told that its breaker is open no more."""
+    get_pool().refresh_standings()
+    standing = get_pool().standing(account_id)
+    return standing is not None and standing.pressure.breaker != "open"
 
 
 def test_five_lost_answers_leave_the_account_alone_and_its_neighbour_trades(

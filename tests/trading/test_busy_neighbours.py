@@ -5,13 +5,15 @@ from decimal import Decimal
 
 import pytest
 
+from opitios.core import clock
 from opitios.core.config import Config, get_config
 from opitios.core.errors import Reason
 from tests.support.accounts import open_accounts
+from tests.support.crowd import patient
 from tests.support.orders import asked, place, row_of, soon
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
-from tests.trading.desks import RunningDesk, running_desk
+from tests.trading.desks import SHORT, RunningDesk, running_desk
 from tests.trading.knowing import knowing_nothing, refusal, wait_for_pressure
 from trading import orders
 
@@ -35,7 +37,7 @@ def test_c28_an_account_whose_calls_hang_keeps_nobody_else_waiting(
     db: None, sandbox: SandboxProcess
 ) -> None:
     slow, *quick = open_accounts(4, url=sandbox.url)
-    with running_desk(slow, *quick) as desk:
+    with running_desk(slow, *quick, calls=SHORT) as desk:
         sandbox.fault("hang", account=slow, route="*orders*", times=0)
         symbols = ("AAPL", "MSFT", "TSLA", "NVDA", "AMZN", "META", "GOOG", "AMD")
         stuck = [place(slow, symbol=symbol, not_after=soon(300)) for symbol in symbols]
@@ -57,13 +59,16 @@ def test_c28_an_account_ten_times_as_busy_is_refused_and_its_neighbour_is_not(
 ) -> None:
     busy, calm = open_accounts(2, url=sandbox.url)
     with running_desk(busy, calm, config=with_budget(40)) as desk:
-        placed = [place(busy, not_after=soon(120)) for _ in range(60)]
+        began = clock.monotonic()
+        placed = [place(busy, not_after=soon(patient(60))) for _ in range(60)]
         wait_for_pressure(busy, submits_left=0)
 
         assert refusal(busy, not_after=soon(1)) is Reason.WOULD_LAPSE
-        desk.wait_for(place(calm, not_after=soon(5)), "filled")
+        desk.wait_for(place(calm, not_after=soon(patient(5))), "filled")
         unsent = [order for order in placed if row_of(order)["status"] == "queued"]
-        assert len(unsent) > 30
+        # Half of a minute's forty is kept for cancels; more is earned by and by.
+        earned = (clock.monotonic() - began) * 40 / 60
+        assert len(placed) - len(unsent) <= 20 + earned + 1
         # What waits was never claimed: it waits in its place, without a trace of a try.
         assert {row_of(order)["attempts"] for order in unsent} == {0}
 

@@ -8,7 +8,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +25,7 @@ from tests.support.orders import (
     report,
     row_of,
 )
+from tests.trading.crowds import come_again
 from trading import executions, orders, queries, shapes
 
 pytestmark = pytest.mark.django_db
@@ -164,10 +164,7 @@ def test_writers_at_once_decide_anew_and_every_fill_is_kept(account: str) -> Non
             row, "partially_filled", second=1.0 + number, filled_qty=str(number + 1),
             event="partial_fill", execution=fill(f"e-{number}", 1),
         )  # fmt: skip
-        try:
-            executions.report(row["id"], told, CAUSE)
-        finally:
-            connection.close()
+        come_again(lambda: executions.report(row["id"], told, CAUSE))
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(run, range(8)))
@@ -186,17 +183,11 @@ def test_a_cancel_and_a_claim_at_once_never_both_win(account: str) -> None:
 
         def cancel(row: Row = row, together: Barrier = together) -> bool:
             together.wait(60)
-            try:
-                return orders.cancel_order(row, asked()).never_sent
-            finally:
-                connection.close()
+            return come_again(lambda: orders.cancel_order(row, asked()).never_sent)
 
         def claim(row: Row = row, together: Barrier = together) -> bool:
             together.wait(60)
-            try:
-                return executions.claim(row, owner="d", process="p") is not None
-            finally:
-                connection.close()
+            return come_again(lambda: executions.claim(row, owner="d", process="p") is not None)
 
         with ThreadPoolExecutor(2) as threads:
             canceled, claimed = threads.submit(cancel), threads.submit(claim)

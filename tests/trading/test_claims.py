@@ -2,20 +2,22 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from threading import Barrier
 from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection
 from psycopg.rows import TupleRow
 
 from accounts import custody
 from accounts.models import Account
 from opitios.core import clock
 from tests.support.accounts import lease
+from tests.support.crowd import patient
 from tests.support.orders import CAUSE, asked, entries, kinds, placed_row, row_of, soon
 from tests.support.until import until
+from tests.trading.crowds import come_again
 from trading import executions, orders
 from trading.executions import Claimed
 
@@ -132,8 +134,7 @@ def test_no_claim_commits_after_a_suspension_is_confirmed(account: str) -> None:
     def claim_all(mine: list[dict[str, Any]]) -> None:
         together.wait(60)
         for row in mine:
-            claim(row)
-        connection.close()
+            come_again(partial(claim, row))
 
     with ThreadPoolExecutor(4) as threads:
         claiming = [threads.submit(claim_all, rows[number::4]) for number in range(4)]
@@ -142,7 +143,7 @@ def test_no_claim_commits_after_a_suspension_is_confirmed(account: str) -> None:
         custody.suspend(account, actor=CAUSE.actor, reason="odd orders")
         confirmed = len(kinds(account))
         for each in claiming:
-            each.result(30)
+            each.result(patient(30))
 
     told = kinds(account)
     assert "order.submitting" in told[:confirmed]
@@ -169,10 +170,7 @@ def test_of_twenty_claims_at_once_one_wins(row: dict[str, Any]) -> None:
 
     def run(_number: int) -> Claimed | None:
         together.wait(60)
-        try:
-            return claim(row)
-        finally:
-            connection.close()
+        return come_again(lambda: claim(row))
 
     with ThreadPoolExecutor(20) as threads:
         claims = list(threads.map(run, range(20)))

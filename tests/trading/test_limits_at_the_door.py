@@ -14,6 +14,7 @@ from accounts.models import DEFAULT_LIMITS, SYSTEM_JOURNAL, Limits
 from opitios.core import database
 from tests.support.accounts import open_account
 from tests.support.orders import asked, command, kinds, place, row_of
+from tests.trading.crowds import come_again
 from trading import limits, orders
 from trading.models import OrderCount
 from trading.orders import Accepted
@@ -137,10 +138,7 @@ def test_many_at_once_are_counted_one_by_one(account: str) -> None:
     limit(account, orders_per_day=5, orders_per_minute=5)
 
     def one(_: int) -> str | None:
-        try:
-            return reason(place(account))
-        finally:
-            database.release()
+        return come_again(lambda: reason(place(account)))
 
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(one, range(16)))

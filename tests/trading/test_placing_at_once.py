@@ -5,31 +5,25 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-from django.db import connection
 
 from opitios.core import jsontext
 from opitios.core.errors import Problem, Reason
 from tests.support.orders import entries, kinds, place
+from tests.trading.crowds import come_again
 from trading import queries
 from trading.orders import Accepted
 
 pytestmark = [pytest.mark.django_db, pytest.mark.races]
 
 THREADS = 50
-TRIES = 20
 
 
 def answered(call: Callable[[], Accepted]) -> Accepted | Problem:
     """What a client gets that comes again, with its key, where a crowd let it wait too long."""
-    for _ in range(TRIES):
-        try:
-            return call()
-        except Problem as problem:
-            if problem.reason is not Reason.UNAVAILABLE:
-                return problem
-        finally:
-            connection.close()
-    raise AssertionError("always too crowded")
+    try:
+        return come_again(call)
+    except Problem as problem:
+        return problem
 
 
 def at_once(call: Callable[[int], Accepted]) -> list[Accepted | Problem]:

@@ -40,7 +40,7 @@ def test_the_row_shows_breaker_budget_and_calls_under_way(
         wait_for_state(account_id, "ready")
         desk.wait_for(place(account_id), "filled")
         pool: Any = desk.desk._pool
-        sandbox.fault("hang", account=account_id, route="*orders", times=0)
+        sandbox.fault("hang", account=account_id, route="POST /v2/orders", times=0)
         # Four may be under way at once: the fifth waits.
         for symbol in ("AAPL", "MSFT", "TSLA", "NVDA", "SPY"):
             place(account_id, symbol=symbol)
@@ -85,6 +85,7 @@ def test_an_open_breaker_is_shown_at_once(db: None, sandbox: SandboxProcess) -> 
 
         wait_for_pressure(account_id, breaker="open")
 
-        assert shown(account_id)[0]["breaker"] == "open"
+        # Between its tries it is half-open for a moment.
+        until(lambda: shown(account_id)[0]["breaker"] == "open")
         sandbox.clear_faults()
         until(lambda: not desk.desk.books.flying())

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from accounts.models import AccountState
+from opitios.core.config import get_config
 from opitios.core.errors import Reason
 from tests.support.accounts import open_accounts
 from tests.support.orders import entries, kinds, place, row_of
@@ -71,7 +72,9 @@ def test_orders_of_an_account_in_doubt_wait_and_go_when_it_is_released(
     [account_id] = open_accounts(1, url=sandbox.url)
     with running_desk(account_id) as desk:
         wait_for_state(account_id, "ready")
-        revoke(sandbox, account_id)
+        sandbox.fault("401", account=account_id, route="POST /v2/orders")
+        # It stays in doubt for as long as its checks learn nothing.
+        sandbox.fault("500", account=account_id, route="GET /v2/account", times=0)
         desk.wait_for(place(account_id), "rejected")
         wait_for_state(account_id, "suspect")
 
@@ -88,7 +91,10 @@ def test_a_host_that_refuses_many_keys_is_left_alone_and_nobody_is_quarantined(
     db: None, sandbox: SandboxProcess
 ) -> None:
     accounts = open_accounts(7, url=sandbox.url)
-    with running_desk(*accounts) as desk:
+    # Nobody is checked thrice before five are refused, however crowded it is.
+    timers = get_config().timers.model_copy(update={"suspect_check": 3.0, "denied_window": 60.0})
+    config = get_config().model_copy(update={"timers": timers})
+    with running_desk(*accounts, config=config) as desk:
         until(lambda: states(accounts) == {"ready"}, seconds=10)
         revoke(sandbox, *accounts)
         for account_id in accounts[:6]:

@@ -8,9 +8,9 @@ from datetime import datetime
 import pytest
 
 from accounts.models import Account
-from opitios.broker.alpaca.transport import TransportTimers
 from opitios.core.config import get_config
 from tests.support.accounts import open_accounts
+from tests.support.crowd import patient
 from tests.support.orders import place, soon
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
@@ -129,15 +129,14 @@ def test_a_desk_short_of_senders_sends_for_the_high_account_first(
 ) -> None:
     slow, low, high = fleet
     config = get_config().model_copy(update={"desk_senders": 1})
-    calls = TransportTimers(connect=0.2, submit=60.0, other=0.5, idle=3.0)
-    with running_desk(slow, low, high, config=config, calls=calls) as desk:
+    with running_desk(slow, low, high, config=config) as desk:
         # The only sender is held until everybody's orders wait.
-        sandbox.fault("hang", account=slow, route="*orders*", times=0)
+        sandbox.fault("hang", account=slow, route="POST /v2/orders", times=0)
         place(slow)
         until(lambda: desk.desk.books.flying() == 1)
 
-        waiting = [place(low, not_after=soon(60)) for _ in range(2)]
-        urgent = [place(high, not_after=soon(60)) for _ in range(2)]
+        waiting = [place(low, not_after=soon(patient(60))) for _ in range(2)]
+        urgent = [place(high, not_after=soon(patient(60))) for _ in range(2)]
         until(lambda: desk.desk.books.depth() == 4)
         sandbox.clear_faults()
         for order in urgent + waiting:

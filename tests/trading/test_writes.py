@@ -1,20 +1,24 @@
 """Writes of many threads in one transaction: none hinders another (docs/adr/0011)."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from uuid import uuid4
 
 import pytest
 from django.db import DatabaseError, connection, transaction
 
 from accounts import journal
-from opitios.core import database, jsontext
+from opitios.core import jsontext
 from tests.support.accounts import lease, open_account
+from tests.support.crowd import patient
 from tests.support.orders import CAUSE, asked, entries, kinds, placed_row, report, row_of
+from tests.support.until import until
+from tests.trading.crowds import reached
 from trading import executions, orders, writes
 from trading.executions import Row
-from trading.writes import Write
+from trading.writes import Write, Written
 
 pytestmark = pytest.mark.django_db
 
@@ -76,17 +80,18 @@ def test_two_changes_of_one_order_in_one_transaction_are_the_first_and_a_stale_o
     assert kinds(row["account_id"]) == [*before, "order.submitting"]
 
 
-def test_what_the_server_refuses_fails_alone(accounts: list[str]) -> None:
+def test_what_the_server_refuses_fails_alone(
+    accounts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     taken, rival, other = (placed_row(accounts[0]) for _ in range(3))
     assert writes.write(named(taken, "b-1")).outcome == "changed"
-    # The head of one journal is held, so that the writes behind it gather.
-    held, gathered = threading.Event(), threading.Event()
+    blocked = [claiming(placed_row(accounts[1])) for _ in range(writes.AT_ONCE)]
+    # The first ones begin late, so that the writes behind them gather.
+    gathered, call = threading.Event(), writes._combined._call
 
-    def hold() -> None:
-        with transaction.atomic():
-            database.row("SELECT journal_lock(%s)", (accounts[1],))
-            held.set()
-            assert gathered.wait(60)
+    def later(several: Sequence[Write]) -> Sequence[Written]:
+        assert gathered.wait(60)
+        return call(several)
 
     def ask(one: Write) -> str | None:
         try:
@@ -96,21 +101,16 @@ def test_what_the_server_refuses_fails_alone(accounts: list[str]) -> None:
         finally:
             connection.close()
 
-    blocked = [claiming(placed_row(accounts[1])) for _ in range(writes.AT_ONCE)]
+    monkeypatch.setattr(writes._combined, "_call", later)
     with ThreadPoolExecutor(8) as threads:
-        holder = threads.submit(hold)
-        assert held.wait(60)
         first = [threads.submit(ask, one) for one in blocked]
-        while writes._combined._idle:
-            assert not any(each.done() for each in first)
+        until(lambda: not writes._combined._idle)
         pair = [threads.submit(ask, named(rival, "b-1")), threads.submit(ask, named(other, "b-2"))]
-        while len(writes._combined._waiting) < 2:
-            assert not any(each.done() for each in pair)
+        until(lambda: len(writes._combined._waiting) == len(pair))
         gathered.set()
-        holder.result(10)
 
-        assert [each.result(10) for each in first] == ["changed"] * writes.AT_ONCE
-        assert [each.result(10) for each in pair] == ["refused", "changed"]
+        assert [each.result(patient(10)) for each in first] == ["changed"] * writes.AT_ONCE
+        assert [each.result(patient(10)) for each in pair] == ["refused", "changed"]
     assert row_of(rival)["broker_order_id"] is None
     assert row_of(other)["broker_order_id"] == "b-2"
 
@@ -144,14 +144,13 @@ def test_many_claims_and_cancels_of_the_same_accounts_never_wait_for_each_other(
     def each_of(mine: list[Row], do: Callable[[Row], None]) -> None:
         together.wait(60)
         for row in mine:
-            do(row)
-        connection.close()
+            reached(partial(do, row))
 
     with ThreadPoolExecutor(16) as threads:
         jobs = [threads.submit(each_of, rows[n::8], claim_and_acknowledge) for n in range(8)]
         jobs += [threads.submit(each_of, rows[n::8][::-1], cancel) for n in range(8)]
         for job in jobs:
-            job.result(30)
+            job.result(patient(30))
 
     assert all(row["cancel_requested_at"] or row["final"] for row in map(row_of, rows))
     for account_id in accounts:
