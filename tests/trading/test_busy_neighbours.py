@@ -79,7 +79,9 @@ def test_c12_the_brokers_headers_are_believed_and_no_call_is_refused(
     [account_id] = open_accounts(1, url=sandbox.url)
     sandbox.post("limits", {"enforced": True, "per_minute": 45})
     with running_desk(account_id) as desk:
-        placed = [place(account_id, not_after=soon(3)) for _ in range(70)]
+        # The first ones may wait for the machine, the others for the budget.
+        placed = [place(account_id, not_after=soon(patient(60))) for _ in range(10)]
+        placed += [place(account_id, not_after=soon(3)) for _ in range(60)]
 
         for order in placed:
             desk.wait_for(order, "filled", "lapsed", seconds=20)

@@ -56,12 +56,12 @@ def mirrored(account: PooledAccount, order: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def filled_at_broker(sandbox: SandboxProcess, account_id: str, order_id: str) -> None:
-    def is_filled() -> bool:
+def wait_at_broker(sandbox: SandboxProcess, account_id: str, order_id: str, status: str) -> None:
+    def is_so() -> bool:
         found = sandbox.trade(account_id, "GET", f"/v2/orders/{order_id}")
-        return bool(found.json()["status"] == "filled")
+        return bool(found.json()["status"] == status)
 
-    until(is_filled)
+    until(is_so)
 
 
 def fills_of(row: dict[str, Any]) -> list[tuple[str, str]]:
@@ -87,7 +87,8 @@ def test_an_order_placed_elsewhere_is_mirrored_as_the_broker_tells_it(
 def test_a_second_comparison_changes_nothing(
     sandbox: SandboxProcess, account: PooledAccount
 ) -> None:
-    elsewhere(sandbox, account.account_id)
+    theirs = elsewhere(sandbox, account.account_id)
+    wait_at_broker(sandbox, account.account_id, theirs["id"], "new")
     reconciler.catch_up(account, None)
     told = kinds(account.account_id)
 
@@ -132,7 +133,7 @@ def ours_filled(sandbox: SandboxProcess, account: PooledAccount) -> dict[str, An
         },
     )  # fmt: skip
     order = answer.json()
-    filled_at_broker(sandbox, account.account_id, order["id"])
+    wait_at_broker(sandbox, account.account_id, order["id"], "filled")
     return {**row, "broker_order_id": order["id"]}
 
 
