@@ -38,6 +38,22 @@ def there(db: None, sandbox: SandboxProcess) -> "Api":
 
 
 @pytest.fixture
+def still(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process count its limits alone, by a clock that stands still.
+
+    However long a test takes, it earns no permit meanwhile: Redis' clock would give it some.
+    """
+    from opitios.core import clock  # noqa: PLC0415 - Django is set up after this file
+    from opitios.core.admission import get_admission  # noqa: PLC0415
+    from opitios.core.permits import Permits, RedisStore  # noqa: PLC0415
+    from tests.support.manage import NOWHERE  # noqa: PLC0415
+
+    instant = clock.monotonic()
+    nobody = RedisStore(NOWHERE.redis_url, namespace="still")
+    monkeypatch.setattr(get_admission(), "permits", Permits(nobody, now=lambda: instant))
+
+
+@pytest.fixture
 def process(db: None) -> Iterator[Any]:
     """Write the row of a process of the test's own; all of them go with the test."""
     from accounts.models import ProcessRow  # noqa: PLC0415 - Django is set up after this file

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from accounts.models import AccountState
 from tests.api import processes
 from tests.api.calls import new_key
 from tests.api.test_the_journey import Caller
@@ -39,6 +40,8 @@ def test_c27_a_dead_key_is_told_in_every_answer_that_needs_it(
     resting = me.place(new_key(), limit_price="1", headers={"Prefer": "wait=10"}).json()
     kept = new_key()
     first = me.place(kept, limit_price="1")
+    # What is shown of the account later is what its desk saw while it could.
+    until(lambda: AccountState.objects.filter(pk=account_id, checked_at__isnull=False).exists())
     sandbox.fault("401", account=account_id, times=0)
 
     [refused] = until(lambda: answers_of(me, 503), seconds=20)

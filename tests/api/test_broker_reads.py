@@ -4,6 +4,7 @@ import pytest
 
 from accounts.models import AccountState
 from opitios.core import clock
+from tests.api import brokerreads
 from tests.api.calls import Api, problem, read
 from tests.support.accounts import NOWHERE
 from tests.support.sandbox_process import SandboxProcess
@@ -57,13 +58,7 @@ def test_a_position_nobody_holds_is_404_and_an_odd_symbol_400(there: Api) -> Non
 
 
 def test_reads_of_one_second_are_one_call(sandbox: SandboxProcess, there: Api) -> None:
-    there.get(path(there, "positions"))
-    sandbox.fault("500", account=there.account, times=0)
-
-    again = there.get(path(there, "positions"))
-
-    assert again.status_code == 200
-    problem(there.get(path(there, "positions/AAPL")), 503, "broker-unavailable")
+    brokerreads.assert_one_call_a_second(sandbox, there, "positions", "positions/AAPL")
 
 
 @pytest.mark.parametrize("fault", ["500", "html_502", "429", "reset"])

@@ -127,7 +127,7 @@ def _lasting(name: str, value: str, *, given: bool) -> str:
 
 @pytest.fixture
 def sources(
-    db: None, fleet_of: Callable[..., Fleet], monkeypatch: pytest.MonkeyPatch
+    still: None, fleet_of: Callable[..., Fleet], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Sources]:
     """Prices of a process of its own, which stay at hand for as long as a test can last."""
     monkeypatch.setattr(latest, "FRESH_OPEN", 3600.0)
