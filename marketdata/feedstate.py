@@ -73,12 +73,15 @@ def _why_down(condition: Condition | None) -> str | None:
 
 
 def _judge_symbols(ground: Ground, now: float) -> tuple[str, str | None]:
+    # Before the limit, over which a feed is believed in what it carries.
+    if ground.is_losing:
+        return BEHIND, "slow"
     missing = [each for each in ground.missing(now) if not ground.is_refused(each)]
     if any(symbol not in ground.placed for symbol in missing):
         return BEHIND, "symbol-limit"
     if missing:
         return BEHIND, "subscribing"
-    return (BEHIND, "slow") if ground.is_losing else (LIVE, None)
+    return LIVE, None
 
 
 def is_believed(message: Mapping[str, Any]) -> bool:
@@ -99,16 +102,21 @@ class FeedStates:
     def note(self, channel: str, feed: str, ground: Ground, now: float) -> dict[str, Any]:
         """Judge a channel and write its message for Topic.MARKET.
 
-        A channel is live since its sockets listen: one that was lost in between begins anew.
+        One that is believed is so since its sockets listen: one that was lost in between begins
+        anew.
         """
         state, reason = judge(ground, now)
-        before = self._last.get(channel)
-        since = now
-        if before is not None and (before["state"], before["feed"]) == (state, feed):
+        told: dict[str, Any] = {"channel": channel, "feed": feed, "state": state, "reason": reason}
+        since, before = now, self._last.get(channel)
+        if before is not None and _lasting(before) == _lasting(told):
             since = before["since"]
-        if state == LIVE:
+        if is_believed(told):
             since = max([since, *(ground.conditions[name].since for name in ground.carriers())])
-        told = {"channel": channel, "feed": feed, "state": state, "since": since, "reason": reason}
         missing = ground.missing(now)[:MOST_NAMED]
-        self._last[channel] = told | ({"missing": missing} if missing else {})
+        self._last[channel] = told | {"since": since} | ({"missing": missing} if missing else {})
         return self._last[channel]
+
+
+def _lasting(told: Mapping[str, Any]) -> tuple[str, str, bool]:
+    """What stays while nothing begins anew: what lost ticks, and now is believed, does begin."""
+    return told["state"], told["feed"], is_believed(told)

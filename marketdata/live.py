@@ -2,7 +2,8 @@
 
 A price of the feed is believed as the present one only while nothing newer can have been missed:
 its channel is live since before it came, this process has wanted the symbol since before it came,
-and has heard every message since. Otherwise the broker is asked, as without a feed.
+and has heard every message since, with no silence of the market process in between. Otherwise the
+broker is asked, as without a feed.
 """
 
 import threading
@@ -31,12 +32,22 @@ SETTLED_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Channel:
-    """How a channel is. since: when its present state began (epoch); heard_at: monotonic."""
+    """How a channel is.
+
+    since: when its present state began; unbroken_since: when it was heard of first, or again after
+    a silence (epoch seconds both). heard_at: when it was last heard of (monotonic).
+    """
 
     feed: str
     is_believed: bool
     since: float
+    unbroken_since: float
     heard_at: float
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing was heard of it for too long."""
+        return clock.monotonic() - self.heard_at > SILENT_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +113,14 @@ class Live:
         return price.kept if price is not None and price.feed == feed else None
 
     def _is_present(self, channel: str, symbol: str, price: _Price, state: _Channel) -> bool:
-        if not state.is_believed or clock.monotonic() - state.heard_at > SILENT_SECONDS:
+        if not state.is_believed or state.is_silent:
             return False
         listening = self._listeners[0].since if self._listeners else None
         wanted = self._demand.since(channel, symbol)
         if listening is None or wanted is None or price.feed != state.feed:
             return False
-        return max(state.since, listening, wanted + SETTLED_SECONDS) <= price.at
+        missed_nothing_since = max(state.since, state.unbroken_since, listening)
+        return max(missed_nothing_since, wanted + SETTLED_SECONDS) <= price.at
 
     # On the listeners' threads
 
@@ -135,8 +147,16 @@ class Live:
 
     def _note(self, message: dict[str, Any]) -> None:
         channel = message["channel"]
+        before, unbroken_since = self._channels.get(channel), clock.now().timestamp()
+        # Who could not speak may have been unable to send prices too: after that, begin anew.
+        if before is not None and not before.is_silent:
+            unbroken_since = before.unbroken_since
         self._channels[channel] = _Channel(
-            message["feed"], is_believed(message), message["since"], clock.monotonic()
+            message["feed"],
+            is_believed(message),
+            since=message["since"],
+            unbroken_since=unbroken_since,
+            heard_at=clock.monotonic(),
         )
         self._forget(channel)
 

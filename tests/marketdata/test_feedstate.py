@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from marketdata.feedstate import SUBSCRIBING_SECONDS, FeedStates, Ground, judge
+from marketdata.feedstate import SUBSCRIBING_SECONDS, FeedStates, Ground, is_believed, judge
 from opitios.broker.alpaca.backoff import StreamState
 from opitios.broker.alpaca.datastreams import Condition
 
@@ -47,6 +47,7 @@ def ground(
         (ground("AB", {"a": socket("A")}, "a"), ("behind", "symbol-limit")),
         (ground("AB", {"a": socket("A")}, "aa"), ("behind", "subscribing")),
         (ground("A", {"a": socket("A")}, "a", is_losing=True), ("behind", "slow")),
+        (ground("AB", {"a": socket("A")}, "a", is_losing=True), ("behind", "slow")),
         # New ones have their time; a symbol that is none is nobody else's trouble.
         (ground("A", {"a": socket()}, "a", ago=SUBSCRIBING_SECONDS), ("live", None)),
         (ground("A", {"a": socket(refused={("quotes", "A"): 400})}, "a"), ("live", None)),
@@ -69,15 +70,30 @@ def test_a_state_tells_since_when_it_holds_and_who_has_no_place() -> None:
     assert "missing" not in well
 
 
-def test_a_socket_that_came_back_between_two_looks_makes_a_channel_live_anew() -> None:
+@pytest.mark.parametrize("wanted", ["A", "AB"], ids=["live", "over its limit"])
+def test_a_socket_that_came_back_between_two_looks_is_believed_anew(wanted: str) -> None:
     states = FeedStates()
-    states.note("quotes", "iex", ground("A", {"a": socket("A")}, "a"), NOW)
+    states.note("quotes", "iex", ground(wanted, {"a": socket("A")}, "a"), NOW)
 
     back = states.note(
-        "quotes", "iex", ground("A", {"a": socket("A", since=NOW + 1)}, "a"), NOW + 2
+        "quotes", "iex", ground(wanted, {"a": socket("A", since=NOW + 1)}, "a"), NOW + 2
     )
 
+    assert is_believed(back)
     assert back["since"] == NOW + 1
+
+
+def test_over_its_limit_a_channel_is_believed_anew_after_ticks_were_lost() -> None:
+    states = FeedStates()
+    full = ground("AB", {"a": socket("A")}, "a")
+    states.note("quotes", "iex", full, NOW)
+    losing = ground("AB", {"a": socket("A")}, "a", is_losing=True)
+
+    lost = states.note("quotes", "iex", losing, NOW + 1)
+    again = states.note("quotes", "iex", full, NOW + 6)
+
+    assert [is_believed(each) for each in (lost, again)] == [False, True]
+    assert again["since"] == NOW + 6
 
 
 def test_another_feed_is_another_state() -> None:

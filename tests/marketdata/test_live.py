@@ -164,6 +164,44 @@ def test_a_market_process_that_says_nothing_is_not_believed(
     assert found(live) is None
 
 
+def test_what_was_heard_before_a_silence_is_not_believed_after_it(
+    live: "Live", market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from marketdata import live as module  # noqa: PLC0415
+
+    market.quotes(bp=1.0)
+    until(lambda: found(live))
+    before = live._channels["quotes"]
+
+    with monkeypatch.context() as silence:
+        silence.setattr(module, "SILENT_SECONDS", 0.0)
+        # As if nothing had been: its sockets never failed, only its words were lost.
+        market.is_("live")
+        until(lambda: live._channels["quotes"] is not before)
+
+    assert live._channels["quotes"].is_believed
+    assert found(live) is None
+    market.quotes(bp=2.0)
+    assert until(lambda: found(live)) == WIRE | {"bp": 2.0}
+
+
+def test_what_was_heard_before_the_first_word_of_a_channel_is_not_believed(
+    live: "Live", bus: Bus, demand: "Demand"
+) -> None:
+    demand.hold("quotes", ["AAPL"])
+    until(lambda: demand.since("quotes", "AAPL"))
+    market = Market(bus)
+    market.quotes(bp=1.0)
+    until(lambda: live.last(*QUOTE))
+
+    market.is_("live")
+    until(lambda: live._channels)
+
+    assert found(live) is None
+    market.quotes(bp=2.0)
+    assert until(lambda: found(live)) == WIRE | {"bp": 2.0}
+
+
 def test_a_message_that_is_no_quote_is_no_answer(live: "Live", market: Market) -> None:
     market.quotes()
     until(lambda: found(live))
