@@ -8,7 +8,8 @@ from rest_framework.request import Request
 
 from accounts.access import Permission, TokenView
 from marketdata import kinds, questions, schema
-from marketdata.latest import Kind, Latest
+from marketdata.kinds import Kind
+from marketdata.latest import Latest
 from marketdata.reads import Question
 from marketdata.sources import get_sources
 from marketdata.symbols import asset_name, option_symbol, several, stock_symbol

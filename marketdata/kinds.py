@@ -1,11 +1,11 @@
 """The kinds of last answers: what Alpaca must answer of one symbol (alpaca-wire.md §2)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
 
-from marketdata.latest import Kind
 from opitios.broker.port import Answer, DataPort
 
 # The feeds a stock may be asked from.
@@ -13,6 +13,33 @@ STOCK_FEEDS = ("iex", "sip", "delayed_sip")
 OPTION_FEEDS = ("indicative", "opra")
 # Every plan holds these, also the free one of paper accounts.
 DEFAULT_STOCK_FEED, DEFAULT_OPTION_FEED = STOCK_FEEDS[0], OPTION_FEEDS[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of answer by symbol.
+
+    `shape` is what Alpaca must answer of a symbol; `wrapper` is the key of the map in its answer,
+    None where the answer is the map.
+    """
+
+    name: str
+    shape: type
+    wrapper: str | None
+    feeds: Sequence[str]
+    read: Callable[[DataPort, Sequence[str], str], Answer]
+    # The channel of the live feed that tells the same; None: there is none.
+    channel: str | None = None
+
+    def key(self, symbol: str, feed: str) -> str:
+        """The answer as the caches know it. Of its kind too: kinds share one Redis."""
+        return f"{symbol} {feed} {self.name}"
+
+
+def symbol_of(key: str) -> str:
+    """Whom a key is about."""
+    return key.partition(" ")[0]
+
 
 # JSON readers and writers on the way hold no larger integer.
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]

@@ -18,7 +18,7 @@ from opitios.core.errors import Problem
 FRESH_SECONDS = 5.0
 WAIT_SECONDS = 0.3
 
-# Calls under way at once; many who ask for one symbol share one (latest.py).
+# Calls under way at once; many who ask for one symbol share one (loads.py).
 CALLS_AT_ONCE = 8
 
 

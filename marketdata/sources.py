@@ -8,7 +8,8 @@ import msgspec
 from marketdata import kinds, questions
 from marketdata.demand import get_demand
 from marketdata.hours import Hours
-from marketdata.latest import Kind, Latest
+from marketdata.kinds import Kind
+from marketdata.latest import Latest
 from marketdata.live import Live
 from marketdata.reads import Reads
 from marketdata.routing import Router, pool_accounts

@@ -14,8 +14,10 @@ from django.test import RequestFactory
 
 from accounts import denials, gate
 from marketdata import api as rest
-from marketdata import kinds, latest
-from marketdata.latest import Kind
+from marketdata import kinds
+from marketdata import rows as module
+from marketdata.kinds import Kind
+from marketdata.rows import NOTHING
 from marketdata.sources import Sources
 from opitios.core import clock, metrics
 from opitios.core.admission import Rules, get_admission
@@ -130,7 +132,8 @@ def sources(
     still: None, fleet_of: Callable[..., Fleet], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Sources]:
     """Prices of a process of its own, which stay at hand for as long as a test can last."""
-    monkeypatch.setattr(latest, "FRESH_OPEN", 3600.0)
+    monkeypatch.setattr(module, "FRESH_OPEN", 3600.0)
+    monkeypatch.setattr(module, "HOT_SECONDS", 3600.0)
     made = fleet_of(data_001=[quoting("MSFT")]).sources()
     monkeypatch.setattr(rest, "get_sources", lambda: made)
     for kind, symbol in AT_HAND.values():
@@ -143,11 +146,9 @@ def sources(
 
 def have(sources: Sources, kind: Kind, symbol: str, told: bytes) -> None:
     """Let a price be at hand."""
-    of_kind, feed = sources.latest(kind), kind.feeds[0]
-    kept = {of_kind._key(symbol, feed): Kept(told, clock.monotonic())}
-    of_kind._fresh._shelf.put(kept)
-    if told != latest.NOTHING:
-        of_kind._make_ready(feed, kept)
+    feed = kind.feeds[0]
+    kept = {kind.key(symbol, feed): Kept(told, clock.monotonic())}
+    sources.latest(kind).loads.keep(feed, kept)
 
 
 @pytest.fixture
@@ -237,7 +238,7 @@ UNUSUAL: Mapping[str, tuple[str, str, dict[str, Any]]] = {
 def test_what_is_not_usual_goes_to_the_usual_way_untouched(
     ways: Ways, sources: Sources, method: str, path: str, how: dict[str, Any]
 ) -> None:
-    have(sources, kinds.QUOTES, "ZZZZ", latest.NOTHING)
+    have(sources, kinds.QUOTES, "ZZZZ", NOTHING)
     if how.get("HTTP_X_REQUEST_START"):
         how = {"HTTP_X_REQUEST_START": f"t={clock.now().timestamp() - 30:.3f}"}
     express = ways.express(path, method, **how)
@@ -358,13 +359,13 @@ def test_a_price_that_is_not_at_hand_costs_one_permit_and_no_more(ways: Ways) ->
 def test_what_the_express_way_answers_keeps_the_symbol_asked_for(
     ways: Ways, sources: Sources
 ) -> None:
-    quotes = sources.latest(kinds.QUOTES)
+    rows, key = sources.latest(kinds.QUOTES).rows, kinds.QUOTES.key("SPY", "iex")
     have(sources, kinds.QUOTES, "SPY", b'{"bp":1}')
-    assert "SPY iex quote" not in quotes._hot["iex"]
+    assert key not in rows.asked_lately("iex")
 
     assert ways.express("/api/v1/stocks/quote/SPY").express
 
-    assert "SPY iex quote" in quotes._hot["iex"]
+    assert key in rows.asked_lately("iex")
 
 
 def test_a_process_whose_lists_are_not_read_yet_answers_nobody_the_express_way(ways: Ways) -> None:

@@ -31,9 +31,9 @@ class TestWithPatience:
     def test_an_older_answer_is_shown_while_a_call_hangs_and_the_new_one_when_it_is_there(
         self, later: Callable[[float], None], fleet_of: Fleets, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from marketdata import latest  # noqa: PLC0415 - Django is set up by now
+        from marketdata import loads  # noqa: PLC0415 - Django is set up by now
 
-        monkeypatch.setattr(latest, "PATIENCE_SECONDS", 0.05)
+        monkeypatch.setattr(loads, "PATIENCE_SECONDS", 0.05)
         fleet = fleet_of(data_001=[quoting("A", "B"), answering_at_the_gate(quotes_answer("A"))])
         broker, sources = fleet.brokers["data_001"], fleet.sources()
         fleet.quote("A", sources=sources)
@@ -71,11 +71,11 @@ class TestWithPatience:
     def test_who_misses_what_a_call_under_way_takes_along_waits_for_it(
         self, later: Callable[[float], None], fleet_of: Fleets, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from marketdata import latest  # noqa: PLC0415 - Django is set up by now
+        from marketdata import loads  # noqa: PLC0415 - Django is set up by now
 
         # As long as a crowded machine needs.
-        monkeypatch.setattr(latest, "PATIENCE_SECONDS", 60.0)
-        monkeypatch.setattr(latest, "COMING_SECONDS", 60.0)
+        monkeypatch.setattr(loads, "PATIENCE_SECONDS", 60.0)
+        monkeypatch.setattr(loads, "COMING_SECONDS", 60.0)
         both = quotes_answer("A", "B")
         fleet = fleet_of(data_001=[answering(both), answering_at_the_gate(both), resetting])
         broker, sources = fleet.brokers["data_001"], fleet.sources()

@@ -64,12 +64,12 @@ def test_a_call_that_is_free_in_a_moment_is_waited_for(fleet_of: Callable[..., A
 def test_when_all_calls_are_used_up_the_last_answer_is_shown_else_it_is_503(
     fleet_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from marketdata import latest  # noqa: PLC0415 - Django is set up by now
+    from marketdata import rows  # noqa: PLC0415 - Django is set up by now
     from opitios.core.errors import Problem  # noqa: PLC0415
 
     fleet = fleet_of(data_001=[QUOTING])
     allow(fleet, "data_001", 1)
-    monkeypatch.setattr(latest, "FRESH_OPEN", 0.0)
+    monkeypatch.setattr(rows, "FRESH_OPEN", 0.0)
     sources = fleet.sources()
     first = fleet.quote("A", sources=sources)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from marketdata import latest
+from marketdata import loads
 from opitios.broker.alpaca.transport import TransportTimers
 from opitios.broker.errors import BrokerError
 from opitios.core import coalesce
@@ -58,7 +58,7 @@ def test_fifty_requests_for_a_cold_symbol_make_one_upstream_call(
     # No web process has so many threads, and none would let all of them wait.
     monkeypatch.setattr(coalesce, "get_threads", lambda: Threads(10 * PROGRAMS))
     # As long as they wait for a slow broker.
-    monkeypatch.setattr(latest, "WAIT_SECONDS", 60.0)
+    monkeypatch.setattr(loads, "WAIT_SECONDS", 60.0)
 
     def open_gate() -> None:
         assert everybody.wait(60)

@@ -137,9 +137,9 @@ def test_the_page_tells_these_times() -> None:
 
 
 def _latest() -> tuple[float, float, float]:
-    from marketdata import latest  # noqa: PLC0415 - Django is set up by now
+    from marketdata import loads, rows  # noqa: PLC0415 - Django is set up by now
 
-    return latest.FRESH_OPEN, latest.FRESH_CLOSED, latest.STALE_SECONDS
+    return rows.FRESH_OPEN, rows.FRESH_CLOSED, loads.STALE_SECONDS
 
 
 _NAMES = {
