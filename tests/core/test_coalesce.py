@@ -5,8 +5,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from opitios.core.coalesce import Coalesced
+from opitios.core import clock, coalesce
+from opitios.core.admission import Threads
+from opitios.core.coalesce import Coalesced, Kept
 from tests.support.until import until
+
+
+@pytest.fixture(autouse=True)
+def _room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all of a test's threads wait: who finds no room is refused after a moment."""
+    threads = Threads(100)
+    monkeypatch.setattr(coalesce, "get_threads", lambda: threads)
 
 
 def a_cache(keep_seconds: float = 60.0) -> Coalesced[int]:
@@ -30,15 +39,22 @@ def test_many_who_ask_at_once_are_one_call() -> None:
     assert (answers, len(calls)) == ({7}, 1)
 
 
-def test_an_answer_is_kept_so_long_and_says_how_old_it_is() -> None:
-    cache, numbers = a_cache(keep_seconds=0.05), iter(range(9))
+def test_an_answer_is_kept_so_long_and_says_how_old_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, later = clock.monotonic(), [0.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: now + later[0])
+    cache, numbers = a_cache(keep_seconds=60.0), iter(range(9))
 
-    first = cache.get("k", lambda: next(numbers), wait_seconds=1)
-    again = cache.get("k", lambda: next(numbers), wait_seconds=1)
-    until(lambda: cache.get("k", lambda: next(numbers), wait_seconds=1).value == 1)
+    def asked_after(seconds: float) -> Kept[int]:
+        later[0] = seconds
+        return cache.get("k", lambda: next(numbers), wait_seconds=1)
+
+    first, again, anew = asked_after(0.0), asked_after(59.0), asked_after(61.0)
 
     assert first is again
-    assert first.age_ms >= 50
+    assert anew.value == 1
+    assert first.age_ms == pytest.approx(61_000, abs=1)
 
 
 def test_a_failure_is_told_to_everybody_who_waited_and_is_not_kept() -> None:

@@ -57,8 +57,8 @@ def gathered(double: Combined[int, int], doubling: Doubling, items: Sequence[int
         found = [threads.submit(ask, item) for item in items]
         until(lambda: len(double._waiting) == len(items))
         doubling.go_on.set()
-        assert first.result(10) == 0
-        return [each.result(10) for each in found]
+        assert first.result(60) == 0
+        return [each.result(60) for each in found]
 
 
 def test_a_lone_caller_calls_at_once_with_its_item_alone(doubling: Doubling) -> None:

@@ -10,6 +10,7 @@ from django.db import connection
 from opitios.core import bus
 from opitios.core.config import get_config
 from opitios.core.database import settings_from_url
+from tests.support.crowd import patient
 from tests.support.proxy import Proxy
 
 
@@ -48,9 +49,18 @@ def _move(wrapper: Any, place: dict[str, str]) -> None:
 
 
 @contextmanager
-def proxied_bus() -> Iterator[tuple[bus.Bus, Proxy]]:
-    """A bus whose Redis stands behind a proxy."""
+def proxied_bus(*, unhurried: bool = False) -> Iterator[tuple[bus.Bus, Proxy]]:
+    """A bus whose Redis stands behind a proxy; `unhurried`: it gives a slow one its time."""
     there = urlsplit(get_config().redis_url.get_secret_value())
     with Proxy((str(there.hostname), int(there.port or 6379))) as proxy:
         address = f"{there.netloc.rpartition('@')[0]}@127.0.0.1:{proxy.port}".removeprefix("@")
-        yield bus.Bus(there._replace(netloc=address).geturl()), proxy
+        url = there._replace(netloc=address).geturl()
+        yield bus.Bus(patient_url(url) if unhurried else url), proxy
+
+
+def patient_url(url: str) -> str:
+    """The URL of a Redis for clients that wait as a test does: a slow answer is no lost server."""
+    seconds = patient(1.0)
+    # What a URL says goes before what bus.client says.
+    told = f"socket_timeout={seconds}&socket_connect_timeout={seconds}"
+    return urlsplit(url)._replace(query=told).geturl()
