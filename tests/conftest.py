@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import django
+import hypothesis
 import psycopg
 import pytest
 from psycopg.rows import TupleRow
@@ -42,6 +43,16 @@ UNMEASURED = tuple(
 
 # Helpers that assert, wherever they are imported first.
 pytest.register_assert_rewrite("tests.hostile.corpus", "tests.hostile.wire")
+
+# The same examples in each run, however long one takes: neither a neighbour nor chance fails a test.
+# New ones are looked for by `make campaigns`.
+hypothesis.settings.register_profile(
+    "tests",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("tests")
 
 SESSION = pytest.StashKey[services.Session]()
 SERVERS = pytest.StashKey[services.Servers]()
