@@ -23,6 +23,7 @@ from pytest_django.plugin import blocking_manager_key
 from opitios.core.embedded.homes import HomeError
 from opitios.core.embedded.roles import ServerError
 from tests.support import environment, measured, services
+from tests.support.crowd import patient
 
 # Few tests, and each of them starts, kills and awaits whole processes.
 LONG = (
@@ -86,6 +87,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         os.environ["DJANGO_SETTINGS_MODULE"] = "opitios.settings"
         django.setup()
         _find_static_files_once()
+        _wait_for_connections()
         config.stash[blocking_manager_key].block()
 
 
@@ -103,6 +105,15 @@ def _find_static_files_once() -> None:
         self.files |= found
 
     WhiteNoiseMiddleware.add_files_from_finders = find_once
+
+
+def _wait_for_connections() -> None:
+    """Let tests wait for Postgres as a command does; who serves answers 503 after 0.4 s instead."""
+    from django.db import connections  # noqa: PLC0415 - settings exist only now
+
+    from opitios.core.database import COMMAND_SECONDS  # noqa: PLC0415 - as above
+
+    connections.settings["default"]["OPTIONS"]["pool"]["timeout"] = patient(COMMAND_SECONDS)
 
 
 @pytest.hookimpl(optionalhook=True)

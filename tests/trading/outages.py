@@ -9,7 +9,7 @@ from django.db import connection
 
 from opitios.core import bus
 from opitios.core.config import get_config
-from opitios.core.database import settings_from_url
+from opitios.core.database import SERVING_SECONDS, settings_from_url
 from tests.support.crowd import patient
 from tests.support.proxy import Proxy
 
@@ -19,9 +19,11 @@ def proxied_postgres() -> Iterator[Proxy]:
     """Reach Postgres through a proxy; the pool of connections begins anew on both sides of it."""
     wrapper: Any = connection
     place = wrapper.settings_dict
-    direct = {"HOST": place["HOST"], "PORT": place["PORT"]}
+    direct = {name: place[name] for name in ("HOST", "PORT", "OPTIONS")}
+    # As impatient as a process that serves.
+    serving = direct["OPTIONS"] | {"pool": direct["OPTIONS"]["pool"] | {"timeout": SERVING_SECONDS}}
     with Proxy(_server(direct["HOST"], int(direct["PORT"] or 5432))) as proxy:
-        _move(wrapper, {"HOST": "127.0.0.1", "PORT": str(proxy.port)})
+        _move(wrapper, {"HOST": "127.0.0.1", "PORT": str(proxy.port), "OPTIONS": serving})
         try:
             yield proxy
         finally:
