@@ -1,5 +1,6 @@
 """Data accounts on small brokers of their own, and a client with a token for quotes."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,8 +20,15 @@ def timers() -> TransportTimers:
 
 
 @pytest.fixture
-def fleet_of(timers: TransportTimers) -> Iterator[FleetStarter]:
-    """Start one broker for each account: `fleet_of(data_001=[answering(…)], …)`."""
+def fleet_of(timers: TransportTimers, monkeypatch: pytest.MonkeyPatch) -> Iterator[FleetStarter]:
+    """Start one broker for each account: `fleet_of(data_001=[answering(…)], …)`.
+
+    Nobody counts as slow on a crowded machine; only a test that says so has a slow broker.
+    """
+    from marketdata import loads, routing  # noqa: PLC0415 - Django is set up after this file
+
+    monkeypatch.setattr(routing, "SLOW_SECONDS", 60.0)
+    monkeypatch.setattr(loads, "PATIENCE_SECONDS", 60.0)
     transport = Transport(timers=timers)
     brokers: list[LoopbackBroker] = []
 
@@ -58,11 +66,15 @@ def ask() -> Callable[..., Any]:
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Move the monotonic clock of the caches ahead."""
+    """Stop the monotonic clock of the caches, and move it ahead.
+
+    However long a crowded machine takes between two questions, what was fresh stays so. Of two
+    looks the later one is later, by a nanosecond.
+    """
     from opitios.core import clock  # noqa: PLC0415 - Django is set up after this file
 
-    real, ahead = clock.monotonic, [0.0]
-    monkeypatch.setattr(clock, "monotonic", lambda: real() + ahead[0])
+    began, ahead, looks = clock.monotonic(), [0.0], itertools.count()
+    monkeypatch.setattr(clock, "monotonic", lambda: began + ahead[0] + next(looks) / 1e9)
 
     def move(seconds: float) -> None:
         ahead[0] += seconds

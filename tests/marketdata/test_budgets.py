@@ -86,19 +86,16 @@ def test_when_all_calls_are_used_up_the_last_answer_is_shown_else_it_is_503(
 
 
 def test_what_is_asked_for_all_the_time_is_refreshed_in_one_call(
-    fleet_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    later: Callable[[float], None], fleet_of: Callable[..., Any]
 ) -> None:
     from marketdata import kinds  # noqa: PLC0415 - Django is set up by now
 
     fleet = fleet_of(data_001=[QUOTING])
-    real, ahead = clock.monotonic, [0.0]
-    # Before the caches are made: they bind it.
-    monkeypatch.setattr(clock, "monotonic", lambda: real() + ahead[0])
     latest = fleet.sources().latest(kinds.QUOTES)
     latest.many(["A", "B", "C"], "iex")
 
     for _ in range(5):
-        ahead[0] += 0.6
+        later(0.6)
         for symbol in "ABC":
             latest.one(symbol, "iex")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from marketdata import loads
+from marketdata import loads, rows
 from opitios.broker.alpaca.transport import TransportTimers
 from opitios.broker.errors import BrokerError
 from opitios.core import coalesce
@@ -57,8 +57,9 @@ def test_fifty_requests_for_a_cold_symbol_make_one_upstream_call(
     monkeypatch.setattr(Coalesced, "get_many", counted)
     # No web process has so many threads, and none would let all of them wait.
     monkeypatch.setattr(coalesce, "get_threads", lambda: Threads(10 * PROGRAMS))
-    # As long as they wait for a slow broker.
+    # As long as they wait for a slow broker, and as the last of them needs to come.
     monkeypatch.setattr(loads, "WAIT_SECONDS", 60.0)
+    monkeypatch.setattr(rows, "FRESH_OPEN", 60.0)
 
     def open_gate() -> None:
         assert everybody.wait(60)

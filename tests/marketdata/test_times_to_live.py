@@ -64,18 +64,14 @@ ROWS: dict[str, tuple[Callable[[Any], "Question"], Any, tuple[float, float, floa
 
 
 @pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+def later(
+    later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[float], None]:
     """Move the monotonic clock of the caches ahead; what is known of the hours stays."""
     from marketdata import hours  # noqa: PLC0415 - Django is set up by now
 
-    real, ahead = clock.monotonic, [0.0]
-    monkeypatch.setattr(clock, "monotonic", lambda: real() + ahead[0])
     monkeypatch.setattr(hours, "BELIEVED_SECONDS", float("inf"))
-
-    def move(seconds: float) -> None:
-        ahead[0] += seconds
-
-    return move
+    return later
 
 
 def sources_of(name: str, fleet_of: Callable[..., Any], *, is_open: bool) -> "tuple[Any, Sources]":
@@ -106,7 +102,6 @@ def test_an_answer_is_fresh_for_its_time_then_asked_anew_then_shown_stale_then_5
     fleet, sources = sources_of(name, fleet_of, is_open=is_open)
     told = [ask(name, sources)]
 
-    # A crowded machine takes its time between two looks.
     later(fresh * 0.5)
     told.append(ask(name, sources))
     later(fresh)
