@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from marketdata import demand
 from marketdata.demand import Demand
 from opitios.core.bus import Bus, Topic
-from opitios.core.config import get_config
 from tests.support.until import until
 
 Process = Callable[[], Demand]
@@ -18,7 +16,9 @@ Process = Callable[[], Demand]
 @pytest.fixture
 def bus() -> Bus:
     """A gateway that nobody else knows."""
-    return Bus(get_config().redis_url.get_secret_value(), namespace=uuid4().hex)
+    from tests.marketdata.feeds import feed_bus  # noqa: PLC0415 - Django is set up by now
+
+    return feed_bus()
 
 
 @pytest.fixture
@@ -80,16 +80,22 @@ def test_questions_about_everything_do_not_grow_without_end(
 
 
 def test_a_process_that_died_wants_nothing_after_its_time(
-    process: Process, monkeypatch: pytest.MonkeyPatch
+    bus: Bus, process: Process, later: Callable[[float], None]
 ) -> None:
-    monkeypatch.setattr(demand, "BELIEVED_SECONDS", 1)
     dead, market = process(), process()
     dead._tell_soon = lambda: None  # type: ignore[method-assign] # its thread died with it
     dead.hold("quotes", ["AAPL"])
 
     assert dead.tell()
 
+    key = f"{bus.key('demand')}:{dead._name}"
+    (left,) = bus.ask(("PTTL", key)) or [0]
+    assert 0 < left <= demand.BELIEVED_SECONDS * 1000
     assert market.in_all("quotes") == {"AAPL"}
+    # The rest of its time is not waited for, it is taken away.
+    bus.ask(("PEXPIRE", key, 1))
+    later(demand.BELIEVED_SECONDS)
+
     until(lambda: not market.in_all("quotes"))
     assert dead.since("quotes", "AAPL") is None
 
@@ -100,7 +106,8 @@ def test_a_change_is_hinted_at_once_and_a_repetition_is_not(bus: Bus, process: P
     until(lambda: listener.since)
     one = process()
     one.hold("quotes", ["AAPL"])
-    until(lambda: hints)
+    # Its thread has told, and knows that it has.
+    until(lambda: hints and one.since("quotes", "AAPL"))
 
     assert one.tell()
     assert one.tell()

@@ -4,14 +4,12 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from marketdata.demand import Demand
 from marketdata.live import SILENT_SECONDS
-from opitios.core.bus import Bus, Listener, get_bus
-from opitios.core.config import get_config
+from opitios.core.bus import Listener, get_bus
 from opitios.core.metrics import Counter
 from streaming import market as hubs
 from streaming.backlog import MAX_EVENTS
@@ -20,8 +18,8 @@ from streaming.counters import PRICES, PRICES_DROPPED
 from streaming.inbox import Inbox, conflated
 from streaming.lines import AsgiLine
 from streaming.market import MarketHub
+from tests.marketdata.feeds import feed_bus
 from tests.streaming.market import now, tick
-from tests.support.until import until
 
 QUOTE, TRADE = ("quotes", "AAPL"), ("trades", "AAPL")
 
@@ -45,10 +43,12 @@ def wall(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def hub(wall: Clock) -> Iterator[MarketHub]:
+def hub(wall: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[MarketHub]:
     """A hub that listens, and whose demand everybody knows; all is live."""
-    bus = Bus(get_config().redis_url.get_secret_value(), namespace=uuid4().hex)
+    bus = feed_bus()
     demand = Demand(bus)
+    # Told by the test and by the hub alone: a thread besides would do so at any moment.
+    monkeypatch.setattr(demand, "_tell_soon", lambda: None)
     hub = MarketHub(bus, demand)
     hub._ticks_listener = Listener("", "", lambda _: None)
     hub._ticks_listener.since = since = now()
@@ -263,8 +263,7 @@ async def test_a_redis_that_came_back_empty_knows_the_demand_before_a_feed_is_ca
     wall.ahead = SILENT_SECONDS + 1
     is_now(hub, "live")
     key = hub._bus.key("demand")
-    # Told by its thread by now: it does not tell again between the next two lines.
-    until(lambda: hub._demand.in_all("quotes") == {"AAPL"})
+    assert hub._demand.in_all("quotes") == {"AAPL"}
     hub._bus.ask(("DEL", key))
     assert hub._demand.in_all("quotes") == frozenset()
 
