@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from opitios.core import clock
+from tests.support.crowd import crowding, patient
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
 
@@ -79,7 +81,7 @@ def test_symbols_are_subscribed_on_demand_and_unsubscribed_at_its_end(
     assert {"bp", "ap", "t"} <= set(quote.body)
     assert not {"T", "S"} & set(quote.body)
     heard.hears("trades", "MSFT")
-    assert heard.until_live("quotes") < quote.at + 1
+    assert heard.until_live("quotes") < quote.at + patient(1)
 
     heard.demand.release("quotes", ["AAPL"])
     until(lambda: not any("AAPL" in carried for carried in one.carries().values()))
@@ -97,14 +99,16 @@ def test_after_a_cut_everything_is_subscribed_again_and_the_gap_is_told(
     heard.hears("quotes", "AAPL")
     before = heard.until_live("quotes")
 
+    # Nobody is let in again before the gap was told: a short one may pass between two looks.
+    sandbox.post("feed", QUICK | {"connections": 0})
     for account in accounts["data"]:
         sandbox.fault("data_drop", account=account)
-    until(lambda: heard.state("quotes").get("since", 0) > before)
+    until(lambda: heard.state("quotes")["state"] == "down")
+    sandbox.post("feed", QUICK)
 
     heard.hears("quotes", "AAPL")
     heard.hears("quotes", "MSFT")
     assert heard.until_live("quotes") > before
-    assert "down" in heard.words("quotes")
 
 
 def test_a_mute_socket_is_told_and_opened_again(
@@ -138,15 +142,17 @@ def test_while_the_broker_holds_a_dead_connection_another_account_carries_its_sy
     carrier = next(name for name, carried in one.carries().items() if "AAPL" in carried)
     account = carrier.partition(" ")[0]
 
-    sandbox.fault("data_half_dead", account=account, ms=3000)
+    began = clock.monotonic()
+    sandbox.fault("data_half_dead", account=account, ms=int(3000 * crowding()))
     until(lambda: one.feed.streams.states()[carrier] == "throttled")
     tick = heard.hears("quotes", "AAPL")
     assert "AAPL" not in one.carries()[carrier]
     assert heard.until_live("quotes") <= tick.at
     until(lambda: one.feed.streams.states()[carrier] == "listening")
 
-    # Both sockets of the account: the cut, and one try each second (reaped) of those three.
-    assert one.feed.streams.counts["failures"] <= 8
+    # Both sockets of the account: the cut, and one try each second (reaped) since then.
+    seconds = clock.monotonic() - began
+    assert one.feed.streams.counts["failures"] <= 2 * (1 + seconds)
 
 
 def test_the_backup_carries_what_the_others_cannot_and_gives_it_back(
@@ -160,8 +166,8 @@ def test_the_backup_carries_what_the_others_cannot_and_gives_it_back(
     heard.hears("quotes", "AAPL")
     assert {name.partition(" ")[0] for name in one.carries()} == set(accounts["data"])
 
-    for account in (*accounts["data"], *accounts["master"]):
-        sandbox.fault("data_half_dead", account=account, ms=1500)
+    # All that are open, in one go: for as long as the master needs to take over.
+    sandbox.fault("data_half_dead", account="*", ms=int(1500 * crowding()))
     # The master's socket is not open yet, and nobody holds its place.
     helper = f"{accounts['master'][0]} stock"
     until(lambda: "AAPL" in one.carries().get(helper, ()))
@@ -207,13 +213,14 @@ def test_a_symbol_limit_spreads_symbols_and_names_those_without_a_place(
     heard.demand.hold("quotes", ["TSLA", "META"])
 
     until(lambda: sorted(len(each) for each in one.carries().values()) == [0, 0, 3, 3])
-    until(lambda: heard.state("quotes").get("missing"))
 
-    state = heard.state("quotes")
-    assert (state["state"], state["reason"]) == ("behind", "symbol-limit")
-    # Who follows a symbol comes before who asked once.
-    assert len(state["missing"]) == 1
-    assert not {"TSLA", "META"} & set(state["missing"])
+    def left_out() -> list[str]:
+        state = heard.state("quotes")
+        told = (state["state"], state.get("reason")) == ("behind", "symbol-limit")
+        return list(state["missing"]) if told else []
+
+    # Who follows a symbol comes before who asked once, as soon as both are known.
+    until(lambda: len(left_out()) == 1 and not {"TSLA", "META"} & set(left_out()))
 
 
 def test_the_pool_view_shows_the_sockets_and_the_row_what_they_do(
@@ -223,11 +230,12 @@ def test_the_pool_view_shows_the_sockets_and_the_row_what_they_do(
     process: Callable[[], "Process"],
 ) -> None:
     from accounts.poolview import merged  # noqa: PLC0415
-    from opitios.core import clock  # noqa: PLC0415
 
     one = process()
     heard.demand.hold("quotes", ["AAPL"])
     heard.hears("quotes", "AAPL")
+    # Those of options too, of both data accounts.
+    until(lambda: list(one.feed.streams.states().values()).count("listening") == 4)
     one.pool.write_row()
 
     def shown() -> dict[str, Any]:

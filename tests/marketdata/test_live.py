@@ -60,10 +60,11 @@ def demand(bus: Bus) -> Iterator["Demand"]:
 
 @pytest.fixture
 def live(bus: Bus, demand: "Demand", monkeypatch: pytest.MonkeyPatch) -> Iterator["Live"]:
-    """The prices of one process, who are settled at once."""
+    """The prices of one process, who are settled at once; what is told once, is believed."""
     from marketdata import kinds, live  # noqa: PLC0415
 
     monkeypatch.setattr(live, "SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(live, "SILENT_SECONDS", float("inf"))
     one = live.Live(bus, demand, {"quotes": kinds.StockQuote})
     one.start()
     until(lambda: all(each.since for each in one._listeners))
