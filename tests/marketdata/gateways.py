@@ -11,9 +11,12 @@ import requests
 from opitios.management.stack import WEB_THREADS
 from tests.api import processes
 from tests.support.accounts import open_accounts, token
+from tests.support.crowd import patient
 from tests.support.sandbox_process import SandboxProcess
 
 AT_ONCE = 60
+# A call waits for its turn besides.
+CALL_SECONDS = patient(60)
 AS_IT_RUNS = {
     "OPITIOS_LIMITS__REQUESTS_PER_SECOND": "100000",
     # Who waits for the broker is never all of them.
@@ -24,8 +27,11 @@ AS_IT_RUNS = {
 class Gateway:
     """Web processes that share nothing but Postgres and Redis, and the broker behind them."""
 
-    def __init__(self, sandbox: SandboxProcess, origins: list[str], accounts: list[str]) -> None:
+    def __init__(
+        self, sandbox: SandboxProcess, origins: list[str], accounts: list[str], folder: Path
+    ) -> None:
         self.sandbox = sandbox
+        self._folder = folder
         self.origins = origins
         self.accounts = accounts
         self.headers = {
@@ -48,13 +54,13 @@ class Gateway:
             return await asyncio.gather(*calls)
 
     async def _get(self, client: aiohttp.ClientSession, url: str) -> tuple[int, Any]:
-        async with client.get(url, timeout=aiohttp.ClientTimeout(60)) as answer:
+        async with client.get(url, timeout=aiohttp.ClientTimeout(CALL_SECONDS)) as answer:
             return answer.status, await answer.json(content_type=None)
 
     def get(self, path: str, **query: Any) -> requests.Response:
         """Ask the first process for one path."""
         url = f"{self.origins[0]}/api/v1/{path}"
-        return self.session.get(url, params=query, timeout=60)
+        return self.session.get(url, params=query, timeout=CALL_SECONDS)
 
     def read(self, path: str, **query: Any) -> Any:
         """The body of a path that answers."""
@@ -73,6 +79,11 @@ class Gateway:
         told = self.sandbox.get("calls")["calls"]
         return sum(told.get(account, {}).get(route, 0) for account in self.accounts)
 
+    def lost_redis(self) -> bool:
+        """Whether Redis kept any process waiting for too long: then each asks for itself."""
+        logs = self._folder.glob("web-*/web.log")
+        return any("redis does not answer" in log.read_text() for log in logs)
+
 
 def gateway(folder: Path, stack: ExitStack, *, webs: int = 2, **settings: str) -> Gateway:
     """Start the broker, two data accounts and so many web processes, until the stack is left."""
@@ -84,6 +95,6 @@ def gateway(folder: Path, stack: ExitStack, *, webs: int = 2, **settings: str) -
         own.mkdir()
         told = {**AS_IT_RUNS, **settings}
         origins.append(stack.enter_context(processes.web(own, f"web-{number}", **told)))
-    made = Gateway(sandbox, origins, accounts)
+    made = Gateway(sandbox, origins, accounts, folder)
     stack.callback(made.session.close)
     return made

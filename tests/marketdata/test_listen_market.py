@@ -89,11 +89,15 @@ def test_quotes_come_from_the_stream_and_survive_their_market_process(
 
         # Who asks makes it hot; then the broker is not asked any more.
         until(lambda: gateway.read("stocks/quote/AAPL")["source"] == "stream", seconds=30)
-        before = gateway.calls(QUOTES)
-        told = [gateway.read("stocks/quote/AAPL") for _ in range(50)]
-        assert {each["source"] for each in told} == {"stream"}
-        assert {each["feed"] for each in told} == {"iex"}
-        assert gateway.calls(QUOTES) == before
+
+        def fifty_are_streamed() -> bool:
+            # On a crowded machine one process may seem silent to another for a moment.
+            before = gateway.calls(QUOTES)
+            told = [gateway.read("stocks/quote/AAPL") for _ in range(50)]
+            found = {(each["source"], each["feed"]) for each in told}
+            return found == {("stream", "iex")} and gateway.calls(QUOTES) == before
+
+        until(fifty_are_streamed)
 
         # Killed: the other one has the sockets within seconds, and nobody is refused meanwhile.
         first.kill()
@@ -101,7 +105,7 @@ def test_quotes_come_from_the_stream_and_survive_their_market_process(
         heard.hears("trades", "SPY")
         assert not was_refused(second)
         answer = requests.get(
-            f"{gateway.origins[0]}/api/v1/stocks/quote/AAPL", headers=gateway.headers, timeout=30
+            f"{gateway.origins[0]}/api/v1/stocks/quote/AAPL", headers=gateway.headers, timeout=60
         )
         assert answer.status_code == 200
         until(lambda: gateway.read("stocks/quote/AAPL")["source"] == "stream", seconds=30)
