@@ -45,8 +45,8 @@ UNMEASURED = tuple(
 # Helpers that assert, wherever they are imported first.
 pytest.register_assert_rewrite("tests.hostile.corpus", "tests.hostile.wire")
 
-# The same examples in each run, however long one takes: neither a neighbour nor chance fails a test.
-# New ones are looked for by `make campaigns`.
+# The same examples in each run, however long one takes: neither a neighbour nor chance fails a
+# test. New ones are looked for by `make campaigns`.
 hypothesis.settings.register_profile(
     "tests",
     deadline=None,

@@ -15,26 +15,16 @@ from marketdata.routing import Router
 from marketdata.silence import newest_over
 from marketdata.ticks import Tick, unpacked
 from opitios.core import clock, database
-from opitios.core.bus import Bus, Topic, client
+from opitios.core.bus import Bus, Topic
 from opitios.core.config import get_config
-from opitios.core.hints import Hints
-from tests.support.crowd import patient
 from tests.support.until import until
+from tests.trading.outages import patient_url
 
 
-class PatientBus(Bus):
-    """A bus that a Redis of a crowded machine may keep waiting: 200 ms are not its end."""
-
-    def __init__(self, url: str, *, namespace: str = "") -> None:
-        super().__init__(url, namespace=namespace)
-        self._redis = client(url, seconds=patient(10.0))
-        self._hints = Hints(self._redis.connection_pool)
-
-
-def feed_bus(name: str | None = None) -> PatientBus:
+def feed_bus(name: str | None = None) -> Bus:
     """A bus of the gateway of that name; else one that no other of the session listens to."""
-    url = get_config().redis_url.get_secret_value()
-    return PatientBus(url, namespace=uuid4().hex if name is None else name)
+    url = patient_url(get_config().redis_url.get_secret_value())
+    return Bus(url, namespace=uuid4().hex if name is None else name)
 
 
 class Heard:

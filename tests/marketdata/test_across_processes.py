@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from marketdata.latest import AGAIN_SHARE, FRESH_OPEN
+from marketdata.rows import AGAIN_SHARE, FRESH_OPEN
 from opitios.core import clock
 from tests.marketdata.gateways import Gateway, gateway
 
