@@ -23,7 +23,7 @@ _MODELS = {"Order", "Fill", "Attempt"}
 
 def sources() -> list[Path]:
     """Every module of the gateway but the migrations."""
-    found = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    found = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
     return [path for path in found if "migrations" not in path.parts]
 
 
