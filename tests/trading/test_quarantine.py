@@ -127,6 +127,8 @@ def test_the_next_desk_keeps_the_quarantine_and_finds_the_key_replaced(
         assert row_of(waiting)["status"] == "queued"
         sandbox.clear_faults()
         desk.wait_for(waiting, "filled")
+        # A desk whose lease ran out as it stood still says so with its next check.
+        wait_for_state(account_id, "ready")
 
     assert kinds(account_id).count("account.quarantined") == 1
     assert kinds(account_id).count("account.released") == 1
