@@ -66,6 +66,8 @@ def test_beat_adds_nothing_to_a_queue_nobody_works_off(db: None) -> None:
     beat = Beat(celery.app)
     entry = beat.schedule["sweep"]
     channel = beat.producer.connection.default_channel
+    # What workers of other tests left there when they were stopped.
+    channel._purge(celery.QUEUE)
     try:
         for _ in range(MOST_WAITING + 5):
             beat.apply_entry(entry, beat.producer)
