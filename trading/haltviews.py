@@ -16,7 +16,7 @@ from opitios.core.admission import Lane
 from opitios.core.errors import FieldError, Problem, Reason
 from opitios.core.http import answer, bad_parameter, query_of, read_body
 from trading import halts, schema
-from trading.api import asked_of
+from trading.api import caller_of
 from trading.executions import Row
 from trading.halts import SYMBOL, Target
 
@@ -61,7 +61,7 @@ class HaltsView(_HaltView):
         asked = _read(body)
         principal = principal_of(request)
         _require_target(principal, asked["target"])
-        by = asked_of(request, None, None)
+        by = caller_of(request).asked()
         done = halts.set_halt(**asked, actor=by.actor, request=by.as_json())
         told = {**halts.halt_json(done.row), "in_flight": halts.in_flight(done.row)}
         return answer(told, status=201 if done.is_new else 200)
@@ -77,7 +77,7 @@ class HaltView(_HaltView):
         reason = _reason(query.get("reason"))
         row = _visible(principal_of(request), halt_id)
         _require_lifting(principal_of(request), row)
-        by = asked_of(request, None, None)
+        by = caller_of(request).asked()
         done = halts.lift(row["id"], actor=by.actor, reason=reason, request=by.as_json())
         return answer(halts.halt_json(done))
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from django.http import HttpRequest
 
@@ -120,16 +120,28 @@ def is_there(meta: Mapping[str, Any]) -> bool:
     return "HTTP_TRANSFER_ENCODING" in meta or _length_of(meta) > 0
 
 
-def read(request: HttpRequest, *, limit: int = MAX_BODY) -> bytes:
-    """Read the body of an API call.
+class Stream(Protocol):
+    """Where a body comes from: a request, or the server's own `wsgi.input`."""
+
+    def read(self, size: int, /) -> bytes:
+        """Wait for so many bytes; fewer only where it ends before. Raises OSError."""
+
+
+def read(
+    meta: Mapping[str, Any], stream: Stream, *, by: str | None, limit: int = MAX_BODY
+) -> bytes:
+    """Read the body of an API call; `by`: the subject whose place it takes.
 
     Raises Problem: 400 for one in chunks or cut short, 413 over the limit, 503 without a place.
     """
-    length = _require_length(request.META, limit)
+    length = _require_length(meta, limit)
     if length == 0:
         return b""
-    with api_slots().taken_by(str(getattr(request, "subject", None))):
-        raw = request.read(length)
+    try:
+        with api_slots().taken_by(str(by)):
+            raw = stream.read(length)
+    except OSError as error:
+        raise Problem(Reason.MALFORMED, "The request could not be read.") from error
     if len(raw) < length:
         raise Problem(Reason.MALFORMED, "The body ended before its Content-Length.")
     return raw

@@ -8,7 +8,6 @@ import structlog
 from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
-from django.http.request import UnreadablePostError
 from rest_framework import exceptions, negotiation, parsers, renderers
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -92,7 +91,6 @@ _TRANSLATIONS: tuple[tuple[type[Exception], Reason, str], ...] = (
     (Http404, Reason.NOT_FOUND, "There is no such path."),
     (BadRequest, Reason.MALFORMED, "The request could not be read."),
     (SuspiciousOperation, Reason.MALFORMED, "The request could not be read."),
-    (UnreadablePostError, Reason.MALFORMED, "The request could not be read."),
 )
 
 
@@ -120,14 +118,22 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> HttpRespo
 
 
 def read_body(request: Request, *, limit: int = MAX_BODY) -> tuple[bytes, dict[str, Any]]:
-    """Read the body: its bytes, and the one JSON object they are (jsontext.read_object).
+    """Read the body: its bytes, and the one JSON object they are. Raises as read_json does."""
+    floor = request._request
+    return read_json(floor.META, floor, by=getattr(floor, "subject", None), limit=limit)
+
+
+def read_json(
+    meta: Mapping[str, Any], stream: bodies.Stream, *, by: str | None, limit: int = MAX_BODY
+) -> tuple[bytes, dict[str, Any]]:
+    """Read a subject's body: its bytes, and the one JSON object they are (jsontext.read_object).
 
     Nobody may call it before 401, 404, 403 and 429 are decided: it waits for the client.
     Raises Problem: 415 for another media type or charset, 400 where it is not one JSON object, and
     what bodies.read raises.
     """
-    _require_json(request.META.get("CONTENT_TYPE", ""))
-    raw = bodies.read(request._request, limit=limit)
+    _require_json(meta.get("CONTENT_TYPE", ""))
+    raw = bodies.read(meta, stream, by=by, limit=limit)
     try:
         return raw, jsontext.read_object(raw)
     except jsontext.Unreadable as error:

@@ -134,12 +134,13 @@ def _leave_out_idle_hooks() -> None:
     signals.request_finished.disconnect(cache.close_caches)
     signals.request_started.disconnect(close_old_connections)
     signals.request_finished.disconnect(close_old_connections)
-    signals.request_finished.connect(_return_connection)
+    signals.request_finished.connect(return_connection)
     if not settings.DEBUG:
         signals.request_started.disconnect(reset_queries)
 
 
-def _return_connection(**_: object) -> None:
+def return_connection(**_: object) -> None:
+    """Give back what a request held of the database at its end."""
     # Most requests borrow a connection for one statement (core.database) and hold none at the end.
     if connection.connection is not None:
         close_old_connections()

@@ -1,16 +1,11 @@
 """The express way answers as the usual way does, and leaves to it whatever is not usual."""
 
-import json
-import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 import pytest
-from django.test import RequestFactory
 
 from accounts import denials, gate
 from marketdata import api as rest
@@ -19,15 +14,14 @@ from marketdata import rows as module
 from marketdata.kinds import Kind
 from marketdata.rows import NOTHING
 from marketdata.sources import Sources
-from opitios.core import clock, metrics
+from opitios.core import clock
 from opitios.core.admission import Rules, get_admission
 from opitios.core.coalesce import Kept
 from opitios.core.config import InboundLimits
-from opitios.core.handler import Handler
-from opitios.express import Express, stops
+from opitios.express import price_stops
 from tests.accounts.custodial import ME, reach_from_everywhere
+from tests.api.ways import QUOTE, Ways, counted, token_of
 from tests.marketdata.brokers import Fleet, quoting
-from tests.marketdata.calls import signed
 from tests.marketdata.conftest import fleet_of, timers
 from tests.support.accounts import open_account
 
@@ -35,7 +29,6 @@ __all__ = ["fleet_of", "timers"]
 
 pytestmark = pytest.mark.django_db
 
-QUOTE = "/api/v1/stocks/quote/AAPL"
 CONTRACT = "AAPL361219C00190000"
 # What each kind has at hand: the price of one symbol.
 AT_HAND = {
@@ -45,86 +38,6 @@ AT_HAND = {
     f"/api/v1/options/quote/{CONTRACT}": (kinds.OPTION_QUOTES, CONTRACT),
 }
 OPEN = dict.fromkeys(InboundLimits.model_fields)
-
-
-@dataclass(frozen=True)
-class Answered:
-    """An answer without what no two answers share, its line in the access log, and who made it."""
-
-    status: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-    line: Mapping[str, Any]
-    express: bool
-
-    @property
-    def told(self) -> tuple[object, ...]:
-        return self.status, self.headers, self.body, self.line
-
-
-class Ways:
-    """A process whose prices are at hand, asked both ways."""
-
-    def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
-        self._capfd = capfd
-        self._usual = Handler()
-        self.token = token_of()
-
-    def express(self, path: str = QUOTE, method: str = "GET", **how: Any) -> Answered:
-        """Ask as clients do."""
-        handed_over: list[str] = []
-
-        def usual(environ: dict[str, Any], start_response: Any) -> Any:
-            handed_over.append(path)
-            return self._usual(environ, start_response)
-
-        return self._ask(Express(usual), handed_over, path, method, **how)
-
-    def usual(self, path: str = QUOTE, method: str = "GET", **how: Any) -> Answered:
-        """Ask as if there were no express way."""
-        return self._ask(self._usual, [path], path, method, **how)
-
-    def _ask(
-        self, app: Any, handed_over: list[str], path: str, method: str, **how: Any
-    ) -> Answered:
-        self._capfd.readouterr()
-        heads: list[tuple[str, list[tuple[str, str]]]] = []
-        environ = _environ(path, method, **{"token": self.token} | how)
-        body = b"".join(app(environ, lambda status, head: heads.append((status, head))))
-        ((status, head),) = heads
-        lines = [json.loads(each) for each in self._capfd.readouterr().err.splitlines()
-                 if '"event":"request"' in each]  # fmt: skip
-        (line,) = lines
-        named = dict(head)["X-Request-ID"]
-        given = environ.get("HTTP_X_REQUEST_ID") == named
-        return Answered(
-            status,
-            tuple((name, _lasting(name, value, given=given)) for name, value in head),
-            re.sub(rb'"age_ms":\d+', b'"age_ms":0', body).replace(named.encode(), b"-"),
-            {name: "-" if name in {"at", "ms", "bytes"} else "-" if value == named else value
-             for name, value in line.items()},
-            not handed_over,
-        )  # fmt: skip
-
-
-def _environ(
-    path: str, method: str, *, token: str, body: bytes = b"", **environ: Any
-) -> dict[str, Any]:
-    given = {"HTTP_AUTHORIZATION": f"Bearer {token}", **environ}
-    made = RequestFactory().generic(method, path, body).environ
-    # As a server has it: Django has decoded it by now.
-    made["PATH_INFO"] = unquote(urlsplit(path).path, "iso-8859-1")
-    if not body:
-        # A server passes on what came, and with a GET there came none.
-        made.pop("CONTENT_LENGTH", None)
-    return {name: value for name, value in (made | given).items() if value is not None}
-
-
-def _lasting(name: str, value: str, *, given: bool) -> str:
-    if name == "X-Request-ID" and given:
-        return value
-    fleeting = {"X-Request-ID", "X-RateLimit-Reset", "Content-Length", "Retry-After"}
-    return "-" if name in fleeting else value
 
 
 @pytest.fixture
@@ -161,7 +74,7 @@ def ways(sources: Sources, capfd: pytest.CaptureFixture[str]) -> Ways:
 
 
 def test_every_view_of_one_symbol_s_last_price_is_a_stop_of_the_express_way() -> None:
-    assert set(stops()) == {path.rpartition("/")[0] for path in AT_HAND}
+    assert set(price_stops()) == {path.rpartition("/")[0] for path in AT_HAND}
 
 
 @pytest.mark.parametrize("path", AT_HAND)
@@ -251,11 +164,6 @@ def test_what_is_not_usual_goes_to_the_usual_way_untouched(
     assert express.body.replace(b'"source":"broker"', b'"source":"cache"') == usual.body
     assert express.headers == usual.headers
     assert {**express.line} == {**usual.line}
-
-
-def token_of(**claims: Any) -> str:
-    """A token of a subject nobody else has."""
-    return signed(**{"sub": f"express-{uuid4().hex[:12]}", "jti": uuid4().hex} | claims)
 
 
 def test_a_token_that_is_new_here_is_verified_the_usual_way_and_then_known(ways: Ways) -> None:
@@ -374,14 +282,8 @@ def test_a_process_whose_lists_are_not_read_yet_answers_nobody_the_express_way(w
     refused_alike(ways, ways.token, "503")
 
 
-def counted(name: str, *labels: object) -> float:
-    """How often this process has counted this."""
-    told = metrics.snapshot().get(name, {"counts": []})["counts"]
-    return next((value for *each, value in told if each == list(labels)), 0)
-
-
 def test_both_ways_are_counted_alike(ways: Ways) -> None:
-    route = stops()[QUOTE.rpartition("/")[0]].route
+    route = price_stops()[QUOTE.rpartition("/")[0]].route
     counts = []
 
     def count() -> tuple[float, float]:
