@@ -10,9 +10,10 @@ import socket as sockets
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -23,6 +24,7 @@ from streaming.server import FRAMES_A_SECOND, LINGER_SECONDS, MAX_FRAGMENTS
 from tests.streaming import orders
 from tests.streaming.conftest import Token, account, client, stream, token
 from tests.streaming.stream_process import Client, StreamProcess
+from tests.support.crowd import Stopwatch, patient
 from tests.support.until import until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("bystander")]
@@ -53,14 +55,23 @@ def bystander(client: Connect, account: Callable[[], str], token: Token) -> Iter
     honest.follows(mine)
     orders.place(mine)
     first = honest.hears_next("order")["seq"]
-    yield honest
-    orders.place(mine)
+    with ThreadPoolExecutor(1) as ear:
+        # All the time: who does not read answers no pings, and is taken for gone.
+        listening = ear.submit(_up_to_the_next_order, honest)
+        yield honest
+        orders.place(mine)
+        heard = listening.result()
+    assert heard[-1]["seq"] == first + 1
+    # A machine that is crowded loses Redis for a moment, and says so; the order comes all the same.
+    assert {each["T"] for each in heard} <= {"order", "heartbeat", "status"}
+    assert honest.asks(action="ping")[0]["msg"] == "pong"
+
+
+def _up_to_the_next_order(honest: Client) -> list[dict[str, Any]]:
     heard: list[dict[str, Any]] = []
     while not heard or heard[-1]["T"] != "order":
         heard += honest.hears()
-    assert heard[-1]["seq"] == first + 1
-    assert {each["T"] for each in heard} <= {"order", "heartbeat"}
-    assert honest.asks(action="ping")[0]["msg"] == "pong"
+    return heard
 
 
 def writes(enemy: Client, data: bytes) -> None:
@@ -116,24 +127,33 @@ def small(
 
 def test_h147_nobody_signs_in_in_time(small: StreamProcess) -> None:
     """And what is said before is not heard."""
-    with small.client() as stranger:
-        stranger.hears()
-        assert stranger.refused(action="subscribe", orders=["*"]) == 401
 
-        assert [told["code"] for told in stranger.last_words()] == [404]
-        is_turned_away(stranger, 4408)
+    def in_time() -> bool:
+        with small.client() as stranger:
+            stranger.hears()
+            with suppress(ConnectionClosed):
+                stranger.says(action="subscribe", orders=["*"])
+            words = [told["code"] for told in stranger.last_words()]
+            is_turned_away(stranger, 4408)
+        # Said too late, it was not even read.
+        assert words in ([401, 404], [404])
+        return words == [401, 404]
+
+    until(in_time)
 
 
 def test_h148_a_token_that_ends_in_mid_socket(
     client: Connect, account: Callable[[], str], token: Token
 ) -> None:
     mine = account()
-    guest = client(token(mine, seconds=2))
-    assert guest.hears_next("token")["expires_in"] <= 2
+    guest = client(token(mine))
     guest.follows(mine)
 
+    # One that ended on its way changes nothing.
+    until(lambda: guest.asks(action="auth", token=token(mine, seconds=2))[0]["T"] == "success")
     words = guest.last_words()
 
+    assert [told["expires_in"] <= 2 for told in words if told["T"] == "token"] == [True]
     assert words[-1]["code"] == 402
     is_turned_away(guest, 4401)
 
@@ -208,7 +228,7 @@ def test_h153_a_message_in_pieces_without_end(client: Connect, token: Token) -> 
             for number in range(MAX_FRAGMENTS + 2):
                 # Few enough in a second.
                 if number % (FRAMES_A_SECOND - 50) == FRAMES_A_SECOND - 51:
-                    _a_second_passes()
+                    _a_second_passes(endless.socket.socket)
                 endless.socket.socket.sendall(frame(CONT, piece, bits=0))
 
         is_turned_away(endless, 1009)
@@ -227,6 +247,7 @@ def test_h154_binary_and_bytes_that_are_no_text(
 ) -> None:
     """No trace of it is left in the log: it would be as long as somebody wishes."""
     binary, broken = client(token("A")), client(token("A"))
+    before = len(stream.log())
 
     binary.socket.send(bad)
     writes(broken, frame(TEXT, bad))
@@ -234,7 +255,7 @@ def test_h154_binary_and_bytes_that_are_no_text(
     assert binary.hears_next("error")["code"] == 400
     assert binary.asks(action="ping")[0]["msg"] == "pong"
     is_turned_away(broken, 1007)
-    assert [line for line in stream.log() if line.get("exception")] == []
+    assert [line for line in stream.log()[before:] if line.get("exception")] == []
 
 
 def test_h155_a_compression_bomb(client: Connect, token: Token) -> None:
@@ -268,7 +289,7 @@ def test_h155_pings_of_a_client_that_never_reads_fill_nothing(
         before = _rss_kib(stream.pid)
         for _ in range(3):
             deaf.sendall(frame(PING, b"x" * 125) * (FRAMES_A_SECOND - 20))
-            _a_second_passes()
+            _a_second_passes(deaf)
 
         assert _rss_kib(stream.pid) - before < 4096
         assert deaf.getsockname()[1] in _peers(stream.port)
@@ -329,8 +350,9 @@ def test_h157_nobody_takes_more_sockets_than_there_are(small: StreamProcess, tok
         with small.client(token=token("A")) as third:
             assert [told.get("code") for told in third.last_words()] == [None, 406]
             is_turned_away(third, 4429)
-        others = [small.client(token=token("B", sub="other")) for _ in range(2)]
-        assert [_is_greeted(opened.enter_context(each)) for each in others] == [True, True]
+        # The third one's place is free a moment after it heard why it had to go.
+        others = [until(lambda: _let_in(small, token("B", sub="other"))) for _ in range(2)]
+        assert [each and _is_greeted(opened.enter_context(each)) for each in others] == [True, True]
         full = small.refusal()
         assert (full.status_code, full.headers["Retry-After"]) == (503, "5")
 
@@ -387,7 +409,7 @@ def test_h158_after_of_another_account(
 
 def test_h157_a_handshake_that_never_ends_is_small(stream: StreamProcess) -> None:
     endless = sockets.create_connection(("127.0.0.1", stream.port))
-    endless.settimeout(20)
+    endless.settimeout(patient(20))
 
     with suppress(OSError):
         endless.sendall(b"GET /ws/v1/stream HTTP/1.1\r\n")
@@ -405,18 +427,18 @@ def test_h155_who_neither_reads_nor_answers_pings_is_gone_and_holds_nobody_up(
     """Closing waits for the client to read: it must not for one that never does."""
     mine = account()
     with _narrow(small, token(mine)) as deaf:
-        _fill(deaf, mine)
         assert deaf.getsockname()[1] in _peers(small.port)
+        _fill(deaf, mine)
 
         until(lambda: deaf.getsockname()[1] not in _peers(small.port), seconds=2 * CLOSE_SECONDS)
     with _narrow(small, token(mine)) as deaf:
         _fill(deaf, mine)
-        began = clock.monotonic()
 
-        small.stop()
+        with Stopwatch() as took:
+            small.stop()
 
     # It waits up to 25 s for those that can still be told.
-    assert clock.monotonic() - began < LINGER_SECONDS + 10
+    assert took.is_within(LINGER_SECONDS + 3), took
 
 
 def _fill(deaf: sockets.socket, account_id: str) -> None:
@@ -454,7 +476,15 @@ def _end(enemy: Client) -> int | None:
     return None if code in {None, 1006} else code
 
 
-def _a_second_passes() -> None:
+def _a_second_passes(enemy: sockets.socket) -> None:
+    """A second of the server's after it has read all that was written."""
+    mine = enemy.getsockname()[1]
+
+    def is_read() -> bool:
+        ends = [each for each in _ends() if mine in {each.port, each.peer}]
+        return not any(each.unsent if each.port == mine else each.unread for each in ends)
+
+    until(is_read)
     began = clock.monotonic()
     until(lambda: clock.monotonic() - began > 1.05, seconds=5)
 
@@ -471,11 +501,28 @@ def _rss_kib(pid: int) -> int:
 
 def _peers(port: int) -> set[int]:
     """The ports of those that are connected to a server of this machine, as the kernel sees it."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    ends = [(row[1].rpartition(":")[2], row[2].rpartition(":")[2], row[3]) for row in rows]
     # proc_net_tcp: 0A listens, 06 is done and waits for stray packets.
-    return {int(far, 16) for near, far, state in ends
-            if int(near, 16) == port and state not in {"0A", "06"}}  # fmt: skip
+    return {each.peer for each in _ends()
+            if each.port == port and each.state not in {"0A", "06"}}  # fmt: skip
+
+
+class _End(NamedTuple):
+    """A TCP socket of this machine, as the kernel sees it."""
+
+    port: int
+    peer: int
+    state: str
+    # Bytes that the other end has not confirmed, and that nobody at this one has read.
+    unsent: int
+    unread: int
+
+
+def _ends() -> Iterator[_End]:
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, near, far, state, queues, *_ = line.split()
+        port, peer = (int(each.rpartition(":")[2], 16) for each in (near, far))
+        unsent, unread = (int(each, 16) for each in queues.split(":"))
+        yield _End(port, peer, state, unsent, unread)
 
 
 def _none() -> Any:
