@@ -1,5 +1,6 @@
 """With the broker gone nothing new waits behind its back; when it is back, all goes on (C17)."""
 
+import secrets
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from accounts.pool import get_pool
 from opitios.core.config import Config, get_config
+from opitios.core.embedded import ports
 from opitios.core.errors import Reason
 from tests.support.accounts import open_accounts
 from tests.support.crowd import patient
@@ -25,7 +27,9 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def mortal(tmp_path: Path) -> Iterator[SandboxProcess]:
     """A broker of the test's own, to be killed."""
-    with SandboxProcess(tmp_path / "sandbox") as process:
+    # Below the ports of outgoing connections: it gets its own again.
+    port = ports.choose(None, key=secrets.token_hex(3))
+    with SandboxProcess(tmp_path / "sandbox", port=port) as process:
         process.pin_price("AAPL", "187.20", "187.21")
         with knowing_nothing():
             yield process
