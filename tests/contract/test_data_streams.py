@@ -238,15 +238,27 @@ async def test_a_mute_socket_stays_open_and_silent(broker: SandboxProcess, accou
 async def test_a_half_dead_connection_keeps_its_place_for_a_while(
     broker: SandboxProcess, account: str
 ) -> None:
+    codes: list[int | None] = []
+    ms = 350
+    # Where a sign-in takes longer than that, the place is free again when it comes.
+    while codes[:1] in ([], [None]) and ms < patient(15_000):
+        ms *= 2
+        codes = await codes_while_half_dead(broker, account, ms)
+
+    assert codes[0] == 406
+    assert codes[-1] is None
+
+
+async def codes_while_half_dead(broker: SandboxProcess, account: str, ms: int) -> list[int | None]:
+    """What sign-ins are refused with after a cut that goes unnoticed for so long; None at last."""
     async with signed_in(broker, account) as one:
-        broker.fault("data_half_dead", account=account, ms=700)
+        broker.fault("data_half_dead", account=account, ms=ms)
         assert await one.is_over()
     codes: list[int | None] = []
     while not codes or codes[-1] is not None:
         async with feed(broker) as again:
             codes.append((await again.ask(**login(account))).get("code"))
-
-    assert codes[0] == 406
+    return codes
 
 
 def a_contract(broker: SandboxProcess, account: str) -> str:

@@ -111,23 +111,31 @@ def test_every_answered_submit_is_there_after_kills_in_full_flight(
     answered: list[str] = []
     sent = iter(range(10**6))
 
-    for _ in range(3):
-        killer = threading.Timer(0.15, broker.kill)
+    for kills in range(3):
+        enough = 10 * (kills + 1)
+        killer = threading.Thread(target=_kill_after, args=(broker, answered, enough))
         killer.start()
-        answered += _send_until_cut(broker, sent)
+        _send_until_cut(broker, sent, answered)
         killer.join()
         broker.restart()
 
     listed = {entry["client_order_id"]: entry for entry in broker.ledger(limit=10_000)}
-    assert len(answered) > 3
+    assert len(answered) >= enough
     for client_order_id in answered:
         assert listed[client_order_id]["status"] == 200
         assert status_of(broker, client_order_id) in ("pending_new", "new", "filled")
 
 
-def _send_until_cut(broker: SandboxProcess, numbers: Iterator[int]) -> list[str]:
-    """Submit without pause until the broker is gone; the ids it answered."""
-    answered: list[str] = []
+def _kill_after(broker: SandboxProcess, answered: list[str], enough: int) -> None:
+    """Kill it while orders are on their way: as soon as so many were answered."""
+    try:
+        until(lambda: len(answered) >= enough)
+    finally:
+        broker.kill()
+
+
+def _send_until_cut(broker: SandboxProcess, numbers: Iterator[int], answered: list[str]) -> None:
+    """Submit without pause until the broker is gone; ids that it answered go into the list."""
     with requests.Session() as session, contextlib.suppress(requests.RequestException):
         for number in numbers:
             client_order_id = f"flight-{number}"
@@ -139,4 +147,3 @@ def _send_until_cut(broker: SandboxProcess, numbers: Iterator[int]) -> list[str]
             )
             assert answer.status_code == 200
             answered.append(client_order_id)
-    return answered
