@@ -1,4 +1,4 @@
-"""Fixtures of the broker's room: loopback brokers, and clients with timers a tenth as long."""
+"""Fixtures of the broker's room: loopback brokers, and clients that are patient with them."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -15,15 +15,18 @@ from opitios.broker.guard import Bulkhead, Guard
 from opitios.broker.port import Credentials
 from tests.broker.loopback import Behaviour, LoopbackBroker
 from tests.broker.stream_server import Script, StreamServer
+from tests.support.crowd import patient
 
 KEY_ID = "PKCANARYKEYID"
 SECRET = "canary-secret-value"  # noqa: S105 - a canary that must never show up
-TIMERS = TransportTimers(connect=0.2, submit=0.8, other=0.5, idle=3.0)
+# What is to be answered has its time, on a crowded machine, too; what never is, is given up soon.
+TIMERS = TransportTimers(connect=patient(2.0), submit=patient(8.0), other=patient(5.0))
+BRIEF = TransportTimers(connect=patient(2.0), submit=0.8)
 STREAM_TIMERS = StreamTimers(
-    open=1.0,
-    sign_in=0.5,
+    open=patient(10.0),
+    sign_in=patient(10.0),
     ping_every=0.3,
-    ping_answer=0.6,
+    ping_answer=patient(10.0),
     close=0.2,
     first_wait=0.05,
     longest_wait=0.5,
@@ -77,6 +80,23 @@ def trading_at(credentials: Credentials, transport: Transport, guard: Guard) -> 
         )
 
     return build
+
+
+@pytest.fixture
+def hasty_at(credentials: Credentials, guard: Guard) -> Iterator[TradingAt]:
+    """As `trading_at`, but without patience for a broker that does not answer."""
+    transport = Transport(timers=BRIEF)
+
+    def build(origin: str) -> AlpacaTrading:
+        return AlpacaTrading(
+            credentials=credentials,
+            endpoint=sandbox_endpoint(origin),
+            transport=transport,
+            guard=guard,
+        )
+
+    yield build
+    transport.close()
 
 
 class Owner:

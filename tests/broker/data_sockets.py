@@ -12,17 +12,19 @@ from opitios.broker.port import Credentials
 from tests.broker.conftest import KEY_ID, SECRET, STREAM_TIMERS
 from tests.support.until import until
 
-TIMERS = replace(STREAM_TIMERS, reaped=1.0, answer=0.5)
+TIMERS = replace(STREAM_TIMERS, reaped=1.0)
 KEYS = Credentials(KEY_ID, SECRET)
 
 
 class Heard:
     """An owner of data sockets: keeps messages by symbol and states in their order."""
 
-    def __init__(self) -> None:
+    def __init__(self, **timers: float) -> None:
         self.messages: list[Message] = []
         self.states: list[str] = []
-        self.streams = DataStreams(deliver=self.deliver, on_state=self.on_state, timers=TIMERS)
+        self.streams = DataStreams(
+            deliver=self.deliver, on_state=self.on_state, timers=replace(TIMERS, **timers)
+        )
 
     def deliver(self, _name: str, messages: list[Message], received_at: float) -> None:
         assert received_at > 0
@@ -70,12 +72,12 @@ class Heard:
 
 
 @contextmanager
-def listening() -> Iterator[Callable[[], Heard]]:
-    """Make owners, and stop what they opened."""
+def listening() -> Iterator[Callable[..., Heard]]:
+    """Make owners, with other timers where they are named, and stop what they opened."""
     made: list[Heard] = []
 
-    def start() -> Heard:
-        made.append(Heard())
+    def start(**timers: float) -> Heard:
+        made.append(Heard(**timers))
         made[-1].streams.start()
         return made[-1]
 

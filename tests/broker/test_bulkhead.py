@@ -21,27 +21,23 @@ from tests.support.crowd import Stopwatch
 FINE = http(200, {"id": "1"})
 ORDER = {"qty": "1"}
 
-AccountAt = Callable[[str, Guard], AlpacaTrading]
+AccountAt = Callable[..., AlpacaTrading]
 Starter = Callable[[Callable[[], Any], int], None]
 
 
 @pytest.fixture
 def transport() -> Iterator[Transport]:
-    """Patient with an order, for as long as a test wants to hold its slot; brief with the rest."""
-    made = Transport(timers=TransportTimers(connect=5.0, submit=60.0, other=0.5))
+    """Patient, for as long as a test wants to hold its slots."""
+    made = Transport(timers=TransportTimers(connect=60.0, submit=60.0, other=60.0))
     yield made
     made.close()
 
 
 @pytest.fixture
 def account_at(credentials: Credentials, transport: Transport) -> AccountAt:
-    def build(origin: str, guard: Guard) -> AlpacaTrading:
-        return AlpacaTrading(
-            credentials=credentials,
-            endpoint=sandbox_endpoint(origin),
-            transport=transport,
-            guard=guard,
-        )
+    def build(origin: str, guard: Guard, by: Transport = transport) -> AlpacaTrading:
+        endpoint = sandbox_endpoint(origin)
+        return AlpacaTrading(credentials=credentials, endpoint=endpoint, transport=by, guard=guard)
 
     return build
 
@@ -87,12 +83,12 @@ def test_a_call_that_finds_no_slot_in_time_was_not_sent(
     broker_that: BrokerStarter, account_at: AccountAt, started: Starter
 ) -> None:
     broker = broker_that(hanging)
-    account = account_at(broker.origin, Guard(process=Bulkhead(2000)))
-    started(partial(account.submit_order, ORDER), 5)
+    guard, brief = Guard(process=Bulkhead(2000)), Transport(timers=TransportTimers(other=0.5))
+    started(partial(account_at(broker.origin, guard).submit_order, ORDER), 5)
     broker.wait_for_requests(5)
 
     with Stopwatch() as took, pytest.raises(NotSent) as caught:
-        account.account()
+        account_at(broker.origin, guard, brief).account()
 
     assert caught.value.reason in {"no-slot", "deadline"}
     assert took.is_within(1), took

@@ -19,7 +19,7 @@ QUOTE = {"T": "q", "S": "AAPL", "bp": 1.0, "ap": 2.0}
 
 
 @pytest.fixture
-def heard() -> Iterator[Callable[[], Heard]]:
+def heard() -> Iterator[Callable[..., Heard]]:
     with listening() as start:
         yield start
 
@@ -68,8 +68,8 @@ def serving(*frames: bytes, then: int | None = None) -> Script:
     return script
 
 
-def opened(start: Callable[[], Heard], server: StreamServer) -> Heard:
-    one = start()
+def opened(start: Callable[..., Heard], server: StreamServer, **timers: float) -> Heard:
+    one = start(**timers)
     one.open(server.url)
     one.want("quotes AAPL")
     return one
@@ -77,7 +77,7 @@ def opened(start: Callable[[], Heard], server: StreamServer) -> Heard:
 
 @pytest.mark.parametrize("code", [404, 500])
 def test_a_sign_in_that_failed_for_no_fault_of_ours_is_tried_again(
-    stream_server: ServerStarter, heard: Callable[[], Heard], code: int
+    stream_server: ServerStarter, heard: Callable[..., Heard], code: int
 ) -> None:
     one = opened(heard, stream_server(refusing(code), serving()))
 
@@ -89,7 +89,7 @@ def test_a_sign_in_that_failed_for_no_fault_of_ours_is_tried_again(
 @pytest.mark.parametrize(("code", "state"), [(402, "unauthorized"), (409, "refused"),
                                              (411, "refused"), (413, "refused")])  # fmt: skip
 def test_what_the_same_keys_would_be_refused_again_is_not_tried_again(
-    stream_server: ServerStarter, heard: Callable[[], Heard], code: int, state: str
+    stream_server: ServerStarter, heard: Callable[..., Heard], code: int, state: str
 ) -> None:
     server = stream_server(refusing(code), serving())
     one = opened(heard, server)
@@ -104,7 +104,7 @@ def test_what_the_same_keys_would_be_refused_again_is_not_tried_again(
 
 @pytest.mark.parametrize("status", [401, 403, 406, 429])
 def test_a_refused_handshake_is_told_and_waited_out(
-    stream_server: ServerStarter, heard: Callable[[], Heard], status: int
+    stream_server: ServerStarter, heard: Callable[..., Heard], status: int
 ) -> None:
     one = opened(heard, stream_server(serving(), refusals=[(status, {})]))
 
@@ -115,7 +115,7 @@ def test_a_refused_handshake_is_told_and_waited_out(
 
 
 def test_a_taken_connection_waits_as_long_as_reaping_takes(
-    stream_server: ServerStarter, heard: Callable[[], Heard]
+    stream_server: ServerStarter, heard: Callable[..., Heard]
 ) -> None:
     began = time.monotonic()
     one = opened(heard, stream_server(refusing(406), refusing(406), serving()))
@@ -127,7 +127,7 @@ def test_a_taken_connection_waits_as_long_as_reaping_takes(
 
 
 def test_a_slow_client_comes_back_ever_more_slowly(
-    stream_server: ServerStarter, heard: Callable[[], Heard]
+    stream_server: ServerStarter, heard: Callable[..., Heard]
 ) -> None:
     began = time.monotonic()
     one = opened(heard, stream_server(*[serving(then=407)] * 4, serving()))
@@ -148,7 +148,7 @@ def test_a_slow_client_comes_back_ever_more_slowly(
     ],
 )
 def test_a_frame_that_cannot_be_read_costs_itself(
-    stream_server: ServerStarter, heard: Callable[[], Heard], odd: bytes
+    stream_server: ServerStarter, heard: Callable[..., Heard], odd: bytes
 ) -> None:
     one = opened(heard, stream_server(serving(odd)))
 
@@ -159,7 +159,7 @@ def test_a_frame_that_cannot_be_read_costs_itself(
 
 
 def test_keys_that_the_server_repeats_come_no_further(
-    stream_server: ServerStarter, heard: Callable[[], Heard]
+    stream_server: ServerStarter, heard: Callable[..., Heard]
 ) -> None:
     echo = msgspec.msgpack.encode([{"T": "q", "S": "ECHO", "c": [SECRET]}])
     one = opened(heard, stream_server(serving(echo)))
@@ -168,7 +168,7 @@ def test_keys_that_the_server_repeats_come_no_further(
 
 
 def test_keys_are_in_no_log_and_no_reason(
-    stream_server: ServerStarter, heard: Callable[[], Heard], caplog: pytest.LogCaptureFixture
+    stream_server: ServerStarter, heard: Callable[..., Heard], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def echoing(server: StreamServer, socket: ServerConnection) -> None:
         await say(socket, T="success", msg="connected")
@@ -187,21 +187,21 @@ def test_keys_are_in_no_log_and_no_reason(
 
 
 def test_a_subscription_that_is_not_answered_ends_the_connection(
-    stream_server: ServerStarter, heard: Callable[[], Heard]
+    stream_server: ServerStarter, heard: Callable[..., Heard]
 ) -> None:
     async def silent(server: StreamServer, socket: ServerConnection) -> None:
         await sign_in(server, socket)
         await socket.wait_closed()
 
-    one = opened(heard, stream_server(silent, serving()))
+    one = opened(heard, stream_server(silent, serving()), answer=0.5)
 
     one.hears("q", "AAPL")
 
-    assert one.states == ["connecting", "listening", "lost", "connecting", "listening"]
+    assert one.states[:5] == ["connecting", "listening", "lost", "connecting", "listening"]
 
 
 def test_a_socket_that_is_dropped_is_closed_in_order(
-    stream_server: ServerStarter, heard: Callable[[], Heard]
+    stream_server: ServerStarter, heard: Callable[..., Heard]
 ) -> None:
     server = stream_server(serving())
     one = opened(heard, server)

@@ -77,6 +77,6 @@ def test_a_message_that_cannot_be_handled_costs_only_itself(drains_of: DrainsOf)
 
     assert seen == [b"1", b"2"]
     assert drains.counts["failed"] == 1
-    assert [(line["event"], line["account"]) for line in logs] == [
-        ("stream message not handled", "account_001")
-    ]
+    # Threads that other tests left may say something, too.
+    told = [line for line in logs if line["event"] == "stream message not handled"]
+    assert [line["account"] for line in told] == ["account_001"]

@@ -62,7 +62,7 @@ def test_five_lost_answers_open_the_breaker_and_the_sixth_call_is_not_sent(
 
     assert caught.value.reason == "breaker-open"
     assert caught.value.is_held_back
-    assert caught.value.retry_after_seconds == pytest.approx(60, abs=1)
+    assert 30 < (caught.value.retry_after_seconds or 0) <= 60
     assert len(broker.requests) == 5
     assert guard.state() is State.OPEN
     assert guard.admit() > 0
@@ -157,7 +157,7 @@ def test_a_429_rests_the_account_and_headers_correct_it(
     with pytest.raises(Throttled):
         account.account()
 
-    assert guard.wait(Lane.SUBMIT) == pytest.approx(9, abs=1)
+    assert 4 < guard.wait(Lane.SUBMIT) <= 9
     assert guard.wait(Lane.CANCEL) == 0.0
 
 
@@ -175,6 +175,7 @@ def test_a_slot_stays_for_cancels_while_everything_else_hangs(
     account.cancel_order("x")
 
     assert len(broker.requests) == 5
+    broker.close()
     for thread in threads:
         thread.join(60)
     assert guard.in_flight == 0

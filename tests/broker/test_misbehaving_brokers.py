@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from opitios.broker.errors import AccessDenied, NotSent, OutcomeUnknown, Throttled
-from tests.broker.conftest import TIMERS, BrokerStarter, TradingAt
+from tests.broker.conftest import BRIEF, BrokerStarter, TradingAt
 from tests.broker.loopback import (
     Behaviour,
     answering,
@@ -49,16 +49,22 @@ ENDLESS_CHUNKS = CHUNKED + b"100000\r\n" + b"x" * 0x100000 + b"\r\n" + b"1\r\nx\
     ],
 )
 def test_an_order_without_a_certain_answer_is_unknown_and_was_sent_once(
-    broker_that: BrokerStarter, trading_at: TradingAt, behaviour: Behaviour, reason: str
+    broker_that: BrokerStarter,
+    trading_at: TradingAt,
+    hasty_at: TradingAt,
+    behaviour: Behaviour,
+    reason: str,
 ) -> None:
     broker = broker_that(behaviour)
+    trading = (hasty_at if reason == "timeout" else trading_at)(broker.origin)
 
     with Stopwatch() as took, pytest.raises(OutcomeUnknown) as caught:
-        trading_at(broker.origin).submit_order(ORDER)
+        trading.submit_order(ORDER)
 
     assert caught.value.reason == reason
+    broker.wait_for_requests(1)
     assert broker.posts() == 1
-    assert took.is_within(TIMERS.submit + 0.5), took
+    assert took.is_within(BRIEF.submit + 0.5), took
 
 
 def test_a_label_does_not_make_an_answer_unreadable(

@@ -46,14 +46,14 @@ def test_credentials_cannot_be_pickled(credentials: Credentials) -> None:
 @pytest.mark.parametrize("behaviour", [hanging, resetting, answering(http(422, {"message": "no"}))])
 def test_no_error_and_no_log_shows_a_key(
     broker_that: BrokerStarter,
-    trading_at: TradingAt,
+    hasty_at: TradingAt,
     caplog: pytest.LogCaptureFixture,
     behaviour: Behaviour,
 ) -> None:
     broker = broker_that(behaviour)
 
     with caplog.at_level(logging.DEBUG), pytest.raises(BrokerError) as caught:
-        trading_at(broker.origin).submit_order({"qty": "1"})
+        hasty_at(broker.origin).submit_order({"qty": "1"})
 
     chain = "".join(traceback.format_exception(caught.value))
     assert not _shows_a_key(f"{caught.value!r} {caught.value} {vars(caught.value)} {chain}")

@@ -1,5 +1,6 @@
 """One socket per account: it signs in, tells its owner, delivers raw messages, comes back."""
 
+import asyncio
 import json
 import logging
 import time
@@ -7,6 +8,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from websockets.asyncio.server import ServerConnection
 
 from opitios.broker.alpaca.streams import TradeUpdates, Wanted
 from opitios.broker.port import Credentials
@@ -18,7 +20,7 @@ from tests.broker.conftest import (
     ServerStarter,
     StreamsStarter,
 )
-from tests.broker.stream_server import replying, sending, update
+from tests.broker.stream_server import StreamServer, replying, sending, update
 from tests.support.until import until
 
 TEXT = json.dumps(update(1))
@@ -117,7 +119,7 @@ def test_listening_again_replaces_the_connection(
     assert streams.states() == {"account_001": "listening"}
 
 
-def test_many_accounts_connect_spread_out_and_not_one_after_the_other(
+def test_many_accounts_connect_spread_out(
     stream_server: ServerStarter,
     streams_for: StreamsStarter,
     owner: Owner,
@@ -125,14 +127,37 @@ def test_many_accounts_connect_spread_out_and_not_one_after_the_other(
 ) -> None:
     server = stream_server(sending(TEXT))
     names = [f"account_{number:03d}" for number in range(1, 51)]
-    # The spread is that of 1000 accounts: these fifty take half a second of it.
-    streams = streams_for(timers=replace(STREAM_TIMERS, spread=10.0))
+    # The spread is that of 1000 accounts: these fifty take a minute of it, one alone a second.
+    streams = streams_for(timers=replace(STREAM_TIMERS, spread=1200.0))
 
     streams.listen_all([Wanted(name, credentials, server.url) for name in names])
-    at_once = server.handshakes
+    streams.listen("alone", credentials, server.url)
+    owner.wait_until(lambda heard: ("alone", TEXT.encode()) in heard.events)
+
+    assert server.handshakes < len(names) / 2
+
+
+def test_many_accounts_do_not_connect_one_after_the_other(
+    stream_server: ServerStarter,
+    streams_for: StreamsStarter,
+    owner: Owner,
+    credentials: Credentials,
+) -> None:
+    names = [f"account_{number:03d}" for number in range(1, 51)]
+    everybody = asyncio.Event()
+
+    async def together(server: StreamServer, socket: ServerConnection) -> None:
+        if server.open == len(names):
+            everybody.set()
+        await everybody.wait()
+        await sending(TEXT)(server, socket)
+
+    server = stream_server(together)
+    streams = streams_for(timers=replace(STREAM_TIMERS, spread=1.0))
+
+    streams.listen_all([Wanted(name, credentials, server.url) for name in names])
     owner.wait_until(lambda heard: len(heard.messages()) == len(names))
 
-    assert at_once < len(names) / 2
     assert streams.states() == dict.fromkeys(names, "listening")
 
 
@@ -144,7 +169,8 @@ def test_dropping_many_waits_for_no_peer_that_does_not_close(
 ) -> None:
     server = stream_server(sending(TEXT))
     names = [f"account_{number:03d}" for number in range(1, 21)]
-    streams = streams_for()
+    # So long it waits for them, once it is asked to wait.
+    streams = streams_for(timers=replace(STREAM_TIMERS, close=1.0))
     streams.listen_all([Wanted(name, credentials, server.url) for name in names])
     owner.wait_until(lambda heard: len(heard.messages()) == len(names))
 
@@ -167,7 +193,9 @@ def test_an_update_before_listening_is_left_to_the_reconciliation(
     early = {"stream": "authorization", "data": {"status": "authorized", "action": "authenticate"}}
     server = stream_server(replying(early, update(1)), sending(BINARY))
 
-    streams_for().listen("account_001", credentials, server.url)
+    streams_for(timers=replace(STREAM_TIMERS, sign_in=0.5)).listen(
+        "account_001", credentials, server.url
+    )
     owner.wait_until(lambda heard: BINARY in heard.messages())
 
     assert owner.messages() == [BINARY]

@@ -21,6 +21,7 @@ from tests.broker.loopback import (
     http,
     tunneling_to,
 )
+from tests.support.crowd import patient
 
 FINE = http(200, {"id": "1"})
 ORDER = {"symbol": "AAPL", "qty": "1"}
@@ -181,12 +182,12 @@ def test_the_default_timers_are_those_of_the_table() -> None:
 
 
 def _soon() -> float:
-    return time.monotonic() + 5
+    return time.monotonic() + patient(5)
 
 
 def _wait_until_the_server_hung_up(transport: Transport, broker: LoopbackBroker) -> None:
     (_, connection) = transport.connections(broker.origin)._idle[0]
-    readable, _, _ = select.select([connection.sock], [], [], 5)
+    readable, _, _ = select.select([connection.sock], [], [], patient(5))
     assert readable
 
 
