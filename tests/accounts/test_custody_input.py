@@ -17,7 +17,13 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from accounts import vault
-from tests.accounts.custodial import current_key, everything_stored, key_of, lines_of
+from tests.accounts.custodial import (
+    current_key,
+    everything_stored,
+    key_of,
+    last_system_seq,
+    lines_of,
+)
 from tests.api.processes import ROOT
 from tests.support.accounts import NOWHERE, open_account
 from tests.support.sandbox_process import SandboxProcess
@@ -163,7 +169,7 @@ def test_h121_a_refused_pair_is_shown_nowhere_and_changes_nothing(
     options: Callable[[str, Path, pytest.MonkeyPatch], list[str]],
     says: str,
 ) -> None:
-    words = options(trading_account, tmp_path, monkeypatch)
+    words, since = options(trading_account, tmp_path, monkeypatch), last_system_seq()
 
     with caplog.at_level(logging.DEBUG), pytest.raises(CommandError, match=says) as caught:
         run(trading_account, *words)
@@ -171,7 +177,7 @@ def test_h121_a_refused_pair_is_shown_nowhere_and_changes_nothing(
     chain = "".join(traceback.format_exception(caught.value))
     shown = f"{caught.value!r} {chain} {caplog.text} {capfd.readouterr()}"
     assert "CANARY" not in shown.replace("PKCANARY\xff", "").replace(f'"{CANARY}', "")
-    assert "CANARY" not in everything_stored(trading_account)
+    assert "CANARY" not in everything_stored(trading_account, since)
     assert current_key(trading_account).version == 1
 
 
@@ -195,11 +201,11 @@ def test_h121_a_pair_that_is_taken_is_shown_nowhere_either(
 def test_h121_a_broker_that_is_away_makes_no_error_that_shows_the_pair(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    account_id = open_account(url=NOWHERE)
+    account_id, since = open_account(url=NOWHERE), last_system_seq()
     tell(monkeypatch, f"PKCANARY\n{CANARY}\n")
 
     with pytest.raises(CommandError, match="could not be asked") as caught:
         run(account_id)
 
     assert "CANARY" not in "".join(traceback.format_exception(caught.value))
-    assert "CANARY" not in everything_stored(account_id)
+    assert "CANARY" not in everything_stored(account_id, since)

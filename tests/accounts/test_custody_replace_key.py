@@ -8,6 +8,7 @@ from accounts import custody, journal, vault
 from accounts.custody import Refused
 from accounts.models import Account, Credential, RosterVersion
 from accounts.pool import Pool
+from opitios.broker.alpaca.transport import TransportTimers
 from opitios.broker.port import Credentials
 from opitios.core import clock
 from opitios.core.config import get_config
@@ -138,8 +139,10 @@ def test_an_order_under_way_ends_with_the_old_key_and_the_next_goes_with_the_new
 ) -> None:
     from tests.support.orders import place  # noqa: PLC0415 - after Django's set-up
 
-    with running_desk(trading_account) as desk:
-        sandbox.fault("delay", account=trading_account, route="POST /v2/orders", ms=400)
+    # Long enough to see it on its way, and to replace the key meanwhile, on a crowded machine too.
+    unhurried = TransportTimers(connect=60.0, submit=60.0, other=60.0)
+    with running_desk(trading_account, calls=unhurried) as desk:
+        sandbox.fault("delay", account=trading_account, route="POST /v2/orders", ms=1500, times=1)
         flying = place(trading_account)
         desk.wait_for(flying, "submitting")
 

@@ -132,8 +132,8 @@ class Trader:
         self._thread.join(60)
 
     def _trade(self) -> None:
-        # Five orders a second stay within the account's calls a minute.
-        while not self._stop.wait(0.2):
+        # Two and a half a second are what an account earns, however long a crowded machine takes.
+        while not self._stop.wait(0.4):
             key = f"rotation-{len(self.statuses)}"
             self.statuses.append(self._caller.place(self._web, key, ORDER).status_code)
 

@@ -109,9 +109,9 @@ def test_an_issuer_that_fails_changes_nothing(issuer: JwksServer, fault: str) ->
 def test_an_issuer_that_does_not_answer_is_given_up(
     issuer: JwksServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jwks, "TOTAL_SECONDS", 0.2)
     ring, published = following(issuer)
     published.refresh()
+    monkeypatch.setattr(jwks, "TOTAL_SECONDS", 0.2)
     issuer.answers.clear()
 
     assert not published.refresh()

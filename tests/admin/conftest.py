@@ -55,9 +55,12 @@ def staff(db: None) -> tuple[str, str]:
     return name, PASSWORD
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def web(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The web process under granian, on this worker's database."""
+    """The web process under granian, on this worker's database.
+
+    For these tests alone: others would find its row among those of the processes that live.
+    """
     log: Path = tmp_path_factory.mktemp("web") / "web.log"
     with Served(log, dict(os.environ)) as served:
         yield served

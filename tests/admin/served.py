@@ -1,6 +1,6 @@
 """The web process as production runs it: granian, WSGI, in a process of its own."""
 
-import socket
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Self
 
 import requests
 
+from opitios.core.embedded import ports
 from opitios.management.stack import web_command
 from tests.support.crowd import patient
 from tests.support.until import until
@@ -23,8 +24,9 @@ class Served:
 
     def __init__(self, log: Path, environment: dict[str, str]) -> None:
         self.log = log
-        with socket.create_server(("127.0.0.1", 0)) as found:
-            self.url = f"http://127.0.0.1:{found.getsockname()[1]}"
+        # Claimed: granian shares a port with whoever has it, and another worker's tests choose too.
+        self._port = ports.choose(None, key=os.urandom(3).hex())
+        self.url = f"http://127.0.0.1:{self._port}"
         # Sign-in cookies are sent over plain HTTP in the demonstration only.
         self._environment = environment | {
             "OPITIOS_ROLE": "web",
@@ -33,8 +35,7 @@ class Served:
         }
 
     def __enter__(self) -> Self:
-        port = self.url.rpartition(":")[2]
-        command = web_command(int(port), workers=1, threads=4)
+        command = web_command(self._port, workers=1, threads=4)
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
                 [sys.executable, *command],

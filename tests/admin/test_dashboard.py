@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 
 from tests.support.crowd import Stopwatch
+from tests.support.until import until
 
 pytestmark = pytest.mark.django_db
 
@@ -70,7 +71,7 @@ def test_redis_away_is_seen_and_waits_for_nobody(monkeypatch: pytest.MonkeyPatch
     from opitios import console  # noqa: PLC0415
     from opitios.core import bus  # noqa: PLC0415
 
-    assert console.redis_answers()
+    until(console.redis_answers)
     nowhere = bus.client("redis://127.0.0.1:9/0")
     monkeypatch.setattr(bus, "client", lambda _url: nowhere)
 

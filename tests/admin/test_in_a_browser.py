@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
 
 from tests.admin.served import Served
+from tests.support.crowd import patient
 
 pytestmark = [pytest.mark.django_db, pytest.mark.browser]
 
@@ -19,7 +20,8 @@ ATTACK = "<img src=x onerror=\"document.title='owned'\"><script>document.title='
 
 
 # On a machine that is crowded a page takes its time. Milliseconds.
-expect.set_options(timeout=20_000)
+PATIENCE = patient(20) * 1000
+expect.set_options(timeout=PATIENCE)
 
 Browse = Callable[[], AbstractContextManager[Page]]
 
@@ -41,8 +43,11 @@ def browse(theme: str, chromium: str, web: Served, staff: tuple[str, str]) -> Br
     def open_page() -> Iterator[Page]:
         wrong: list[str] = []
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium, args=QUIET.split())
+            browser = playwright.chromium.launch(
+                executable_path=chromium, args=QUIET.split(), timeout=PATIENCE
+            )
             page = browser.new_page(base_url=web.url, color_scheme=theme)  # type: ignore[arg-type]
+            page.set_default_timeout(PATIENCE)
             page.on("console", lambda said: _keep(wrong, said))
             page.on("pageerror", lambda error: wrong.append(str(error)))
             _sign_in(page, *staff)

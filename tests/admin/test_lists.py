@@ -1,6 +1,7 @@
 """Lists stay fast however long, and find an order by any of its names."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -118,7 +119,7 @@ def test_the_first_id_of_an_instant_is_found_by_halving(account: str) -> None:
         found = first_id(JournalEntry, "recorded_at", at)
         assert found <= number
         assert all(recorded < at for id_, recorded in entries if id_ < found)
-    later = entries[-1][1].replace(year=entries[-1][1].year + 1)
+    later = entries[-1][1] + timedelta(days=366)
     assert first_id(JournalEntry, "recorded_at", later) == entries[-1][0] + 1
 
 
