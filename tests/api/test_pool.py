@@ -1,5 +1,6 @@
 """`GET pool` merges what processes and desks wrote: two statements, whatever their number."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -82,17 +83,19 @@ def test_it_is_two_statements_of_one_size_for_one_account_and_for_hundreds(
     process: Any, statements: list[str]
 ) -> None:
     many = open_accounts(150)
-    for number in range(5):
-        process("desk", {"accounts": {each: {"in_flight": number} for each in many}})
+    desks = {process("desk", {"accounts": {each: {"in_flight": number} for each in many}})
+             for number in range(5)}  # fmt: skip
     one, all_of_them = watcher(many[:1]), watcher(many)
     one.get(PATH)
 
     sizes = []
     for caller in (one, all_of_them):
         statements.clear()
-        body = caller.get(f"{PATH}?limit=1").content
+        body = read(caller.get(f"{PATH}?limit=1"))
         assert len(statements) == 2
-        sizes.append(len(body))
+        # Processes of other tests go meanwhile.
+        body["processes"] = [each for each in body["processes"] if each["name"] in desks]
+        sizes.append(len(json.dumps(body | {"upstreams": []})))
 
     assert abs(sizes[0] - sizes[1]) < 100
 
@@ -132,16 +135,21 @@ def test_a_process_shows_what_is_meant_to_be_seen_and_nothing_else(process: Any)
 
 def test_connections_are_those_that_are_open_over_all_processes(process: Any) -> None:
     [account_id] = open_accounts(1)
-    before = read(watcher([account_id]).get(PATH))["summary"]["connections"]
     calls = {account_id: {"in_flight": 2, "budget": None}}
     desk = process("desk", {"connections": 3, "streams": 2, "accounts": calls})
-    process("web", {"connections": 4, "accounts": {account_id: {"in_flight": 1}}})
+    web = process("web", {"connections": 4, "accounts": {account_id: {"in_flight": 1}}})
     lease(account_id, f"{desk}/0a1b")
     AccountState.objects.filter(account_id=account_id).update(stream_state="listening")
 
     body = read(watcher([account_id]).get(PATH))
 
-    assert body["summary"]["connections"]["open"] == before["open"] + 9
+    # Processes of other tests are shown, too, and go when their time is over.
+    others = sum(
+        each.get("connections", 0) + each.get("streams", 0) + each.get("feed", {}).get("sockets", 0)
+        for each in body["processes"]
+        if each["name"] not in {desk, web}
+    )
+    assert body["summary"]["connections"]["open"] == others + 9
     assert body["summary"]["connections"]["max"] == 2000
     [account] = body["accounts"]
     assert account["connections"] == {"open": 4, "max": 5}

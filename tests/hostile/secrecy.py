@@ -25,7 +25,7 @@ from psycopg import sql
 from accounts.tokens import Grant, Permission, Verifier, mint
 from opitios.core import clock
 from opitios.core.config import JwtKey
-from opitios.core.embedded import processes
+from opitios.core.embedded import ports, processes
 from opitios.management.stack import stream_command
 from tests.api.processes import DESK, ROOT
 from tests.broker.loopback import LoopbackBroker, http
@@ -162,8 +162,8 @@ class Gateway:
             self.sinks[f"log of {node.name.partition('-')[0]}"] = node.log.read_text()
 
     def _stream(self) -> Node:
-        with socket.create_server(("127.0.0.1", 0)) as found:
-            self.stream_port: int = found.getsockname()[1]
+        # Not one of those that outgoing connections are given: it is free until the process has it.
+        self.stream_port = ports.choose(None, key=secrets.token_hex(3))
         return Node("stream", stream_command(self.stream_port), self.folder, self.settings)
 
     def dump(self, postgres_log: Path) -> None:
