@@ -6,7 +6,7 @@
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import cycle
@@ -41,13 +41,25 @@ class Fleet:
     def __init__(self, accounts: Sequence[str], folder: Path, stack: ExitStack) -> None:
         self.accounts = list(accounts)
         self._folder, self._stack = folder, stack
+        self._desks: list[tuple[Node, Mapping[str, str]]] = []
 
     def start_desk(self, **settings: str) -> Node:
         """Start a desk; it is killed in the end."""
         told = {f"OPITIOS_TIMERS__{name.upper()}": str(value) for name, value in Timers()}
         node = desk_node(self._folder, **((told if AT_SIZE else {}) | settings))
         self._stack.callback(_end, node)
+        self._desks.append((node, settings))
         return node
+
+    def desks_at_work(self, count: int, **settings: str) -> list[Node]:
+        """So many desks with these settings and no others, ready; what runs already is used."""
+        running = [each for each in self._desks if each[0].is_running]
+        kept = [node for node, told in running if told == settings][:count]
+        for node in (node for node, _ in running if node not in kept):
+            _end(node)
+        desks = [*kept, *(self.start_desk(**settings) for _ in range(count - len(kept)))]
+        self.wait_until_ready(*desks)
+        return desks
 
     def owned_by(self, node: Node) -> list[str]:
         """The accounts it holds at this moment, in order."""

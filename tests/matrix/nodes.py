@@ -57,6 +57,11 @@ class Node:
         """The process that was started."""
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
     def freeze(self) -> None:
         """Stop its clock, so to speak: it does nothing until `thaw`, and knows nothing of it."""
         os.kill(self.pid, signal.SIGSTOP)
