@@ -67,6 +67,12 @@ class Clone:
         state = State.read(self.run)
         return (state.programs.get(name) if state else None) or 0
 
+    def port(self, name: str) -> int:
+        """Where a server of the run listens (`Addresses`)."""
+        state = State.read(self.run)
+        assert state is not None
+        return state.addresses[name]
+
     def left(self) -> list[str]:
         """Command lines of processes of this clone, whoever looks after them."""
         return [_command(pid) for pid in leftovers(self.run)]

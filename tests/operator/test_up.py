@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import requests
 
-from opitios.core.embedded import processes
+from opitios.core.embedded import ports, processes
 from opitios.core.embedded.program import SETTLED_SECONDS
 from opitios.management.gateway import Gateway
 from tests.operator.clone import Clone
 from tests.support.crowd import Stopwatch
 from tests.support.until import until
 
+PORTS = ("api", "ws", "sandbox", "redis")
 PROGRAMS = (
     *("postgres", "redis", "sandbox", "desk-1", "web-1", "stream-1"),
     *("market-1", "worker-1", "beat-1"),
@@ -133,5 +134,7 @@ def test_after_every_kill_it_is_whole_again(clone: Clone) -> None:
     for pid in [until(lambda name=name: settled(clone, name)) for name in PROGRAMS]:  # type: ignore[misc]
         processes.send(pid, signal.SIGKILL)
 
+    # Before it is worth a doctor's time.
+    until(lambda: all(ports.listens(clone.port(name)) for name in PORTS), seconds=60)
     until(lambda: clone.do("doctor")[0] == 0, seconds=60)
     assert pool(clone)["ready"] == 3 + 4
