@@ -12,13 +12,19 @@ from tests.campaigns.traffic import WAITS, Told
 
 # Everything must have an end so long after the last fault (issue: 60 s after healing).
 HEAL_SECONDS = 60.0
+# A failpoint that has ended so many processes is disarmed: the rest of its round goes on.
+STRIKES = 4
 # A crowded machine starts Postgres, the sandbox and five Pythons within this.
 READY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much a campaign does. `waits`: how long orders may wait to be sent, in seconds."""
+    """How much a campaign does.
+
+    `waits`: how long orders may wait to be sent, in seconds. `strikes`: how many processes a
+    failpoint ends before it is disarmed.
+    """
 
     orders: int
     kills: int
@@ -26,6 +32,7 @@ class Plan:
     seed: int
     failpoints: tuple[str, ...] = NAMES
     waits: tuple[int | None, ...] = WAITS
+    strikes: int = STRIKES
 
 
 @dataclass(slots=True)

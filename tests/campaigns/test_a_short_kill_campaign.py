@@ -18,6 +18,7 @@ def test_orders_survive_kills_at_failpoints_and_at_random() -> None:
         failpoints=("claim-after", "answer-before-save"),
         # A desk that was killed is back too late for ten seconds where the machine is crowded.
         waits=(120, 240),
+        strikes=2,
     )
 
     outcome = campaign(plan, lambda _name, _what: None)

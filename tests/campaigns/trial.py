@@ -26,8 +26,11 @@ ROOT = Path(__file__).resolve().parents[2]
 # Two share the accounts: what one leaves, the other takes over, and gives back.
 DESKS = 2
 
-# Who passes failpoints.
+# Who passes failpoints, by their first words; all others are passed by desks.
+PASSED_BY = {"accept": ("web-",), "read": ("web-", "desk-", "worker-")}
 ARMED = ("web-", "desk-", "worker-")
+
+_FAILPOINTS = "OPITIOS_FAILPOINTS"
 
 # Look-ups at a tenth of their production waits: a campaign heals in seconds, not minutes.
 TIMERS = {"ABSENT_AFTER": "3", "RECONCILE": "3", "ACCOUNT_CHECK": "15"}
@@ -76,12 +79,17 @@ class Trial:
         return True
 
     def arm(self, failpoint: str, times: int) -> None:
-        """Start who passes failpoints anew with one armed (none: ""), killing those that run."""
+        """Start who passes a failpoint anew with it armed (none: ""), killing those that run.
+
+        Who was armed otherwise is disarmed so; all others are let be.
+        """
+        passed_by = PASSED_BY.get(failpoint.partition("-")[0], ("desk-",))
         for child in self.supervisor.children:
-            if not child.program.name.startswith(ARMED):
+            is_met = bool(failpoint) and child.program.name.startswith(passed_by)
+            armed = f"{failpoint}={times}" if is_met else ""
+            if child.program.environment.get(_FAILPOINTS, "") == armed:
                 continue
-            armed = {"OPITIOS_FAILPOINTS": f"{failpoint}={times}" if failpoint else ""}
-            environment = {**child.program.environment, **armed}
+            environment = {**child.program.environment, _FAILPOINTS: armed}
             child.program = replace(child.program, environment=environment)
             # A web worker's parent would start the next one as it was started itself.
             if child.pid is not None:
@@ -100,9 +108,9 @@ class Trial:
         """How often the supervisor has started something again."""
         return sum(child.restarts for child in self.supervisor.children)
 
-    def watch(self, condition: Callable[[], bool], *, seconds: float) -> bool:
+    def watch(self, condition: Callable[[], bool], *, seconds: float, every: float = 0.05) -> bool:
         """Supervise until the condition holds; False where time ran out."""
-        return self.supervisor.wait_until(condition, seconds=seconds, every=0.05)
+        return self.supervisor.wait_until(condition, seconds=seconds, every=every)
 
     def watch_for(self, seconds: float) -> None:
         """Supervise for so long."""
