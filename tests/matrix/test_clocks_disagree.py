@@ -12,8 +12,8 @@ from accounts.models import Lease
 from opitios.core import clock
 from tests.support.orders import place, row_of, soon
 from tests.support.sandbox_process import SandboxProcess
-from tests.support.until import until
 from tests.trading.desks import running_desk
+from tests.trading.searches import let_it_be_late
 from tests.trading.test_desk_sends import held, posts
 from trading import leases
 
@@ -45,9 +45,8 @@ def test_c25_a_desk_whose_clock_is_off_sends_in_time_once_and_nothing_late(
     monkeypatch: pytest.MonkeyPatch,
     off: timedelta,
 ) -> None:
-    late = row_of(place(trading_account, not_after=soon(0.05)))
-    in_time = row_of(place(trading_account, not_after=soon(60)))
-    until(lambda: late["not_after"] < soon(0))
+    late, in_time = (row_of(place(trading_account, not_after=soon(60))) for _ in range(2))
+    let_it_be_late(late)
     be_off(monkeypatch, off)
 
     with running_desk(trading_account) as desk:
