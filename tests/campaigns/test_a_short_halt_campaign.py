@@ -27,6 +27,8 @@ from trading.orders import Accepted
 pytestmark = pytest.mark.django_db
 
 ORDERS = 100
+# So many of them come when the halt stands, whoever was quicker till then.
+AFTERWARDS = 10
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +62,11 @@ def test_g16_t50_after_a_halt_is_confirmed_nothing_of_a_burst_is_claimed(
     sandbox: SandboxProcess,
 ) -> None:
     accounts = open_accounts(4, url=sandbox.url)
-    half = threading.Semaphore(0)
+    half, stands = threading.Semaphore(0), threading.Event()
 
     def one(number: int) -> Accepted:
+        if number >= ORDERS - AFTERWARDS:
+            stands.wait(60)
         try:
             return place(accounts[number % len(accounts)], qty=Decimal(1))
         finally:
@@ -75,7 +79,10 @@ def test_g16_t50_after_a_halt_is_confirmed_nothing_of_a_burst_is_claimed(
         placing = [clients.submit(one, number) for number in range(ORDERS)]
         for _ in range(ORDERS // 2):
             assert half.acquire(timeout=60)
+        # The halt is to meet the desk at work, however late that began.
+        until(lambda: any(each.done() and row_of(each.result())["attempts"] for each in placing))
         with halted() as row:
+            stands.set()
             told = confirmed(row)
             placed = [each.result(60) for each in placing]
             until(lambda: all(row_of(each)["status"] not in {"queued", "submitting"}
