@@ -135,16 +135,17 @@ def test_a_desk_short_of_senders_sends_for_the_high_account_first(
         place(slow)
         until(lambda: desk.desk.books.flying() == 1)
 
-        waiting = [place(low, not_after=soon(patient(60))) for _ in range(2)]
-        urgent = [place(high, not_after=soon(patient(60))) for _ in range(2)]
-        until(lambda: desk.desk.books.depth() == 4)
+        waiting = [place(low, not_after=soon(patient(60))) for _ in range(6)]
+        urgent = [place(high, not_after=soon(patient(60))) for _ in range(6)]
+        until(lambda: desk.desk.books.depth() == 12)
         sandbox.clear_faults()
         for order in urgent + waiting:
             desk.wait_for(order, "filled")
 
-    # Between the two a turn or two may be low's: it never stands still.
-    assert sent(high)[0] < sent(low)[0]
-    assert sent(high)[-1] < sent(low)[-1]
+    # One turn in seven is low's, which came first: it never stands still. High has two jobs for
+    # each of its orders at most, to read it and to send it.
+    last = sent(high)[-1]
+    assert sum(at < last for at in sent(low)) <= 3
 
 
 def test_what_waits_already_is_not_added_again_and_what_was_taken_is() -> None:
