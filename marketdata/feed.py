@@ -27,7 +27,7 @@ from marketdata.sides import Side
 from marketdata.silence import Newest, SilenceWatch
 from marketdata.ticks import packed
 from opitios.broker.alpaca.backoff import StreamState, StreamTimers
-from opitios.broker.alpaca.datastreams import Condition, DataStreams, Kind
+from opitios.broker.alpaca.datastreams import Condition, DataStreams, SocketKind
 from opitios.broker.alpaca.datawire import Message
 from opitios.core import clock, database
 from opitios.core.bus import Bus, Topic
@@ -66,7 +66,7 @@ class MarketFeed:
         )
         self.batch = Batch()
         self.publisher = Publisher(self.batch, bus)
-        kinds: tuple[Kind, ...] = ("stock", "option")
+        kinds: tuple[SocketKind, ...] = ("stock", "option")
         self._sides: dict[str, Side] = {
             kind: Side(kind, config=config, streams=self.streams, batch=self.batch)
             for kind in kinds

@@ -69,6 +69,7 @@ class Live:
         self._bus, self._demand, self._shapes = bus, demand, shapes
         self._channels: dict[str, _Channel] = {}
         self._prices: dict[tuple[str, str], _Price] = {}
+        # Of ticks, and of how the channels are.
         self._listeners: tuple[Listener, ...] = ()
         self._lock = threading.Lock()
 

@@ -84,6 +84,17 @@ class _Health:
         """Whether it failed lately, or owes an answer for too long."""
         return self.rests_until > now or min(self.calls, default=now) < now - SLOW_SECONDS
 
+    def note_failure(self, error: BrokerError) -> None:
+        """Note that it failed: it rests, longer each time."""
+        self.failures += 1
+        rests_until = clock.monotonic() + _rest_seconds(error, self.failures)
+        self.rests_until = max(self.rests_until, rests_until)
+        self.failure = {
+            "at": clock.now().timestamp(),
+            "outcome": error.outcome,
+            "http_status": error.http_status,
+        }
+
 
 class Router:
     """Takes turns among the data accounts of this process. Safe to use from any thread."""
@@ -152,7 +163,8 @@ class Router:
     def in_turn(self) -> list[PooledAccount]:
         """List whom to ask, in this order: data accounts in turn, then master, then backup.
 
-        Those that lately refused come last, and before them those with the fewest calls left.
+        Those that failed lately or owe an answer come last, and before them those that have used up
+        their calls.
         """
         ordered = _rotated(real_ones(self._accounts()), next(self._turn))
         now = clock.monotonic()
@@ -198,15 +210,7 @@ class Router:
         if not may_another_answer(error):
             # It answered: what was asked is what is wrong.
             return
-        mine = self._of(account)
-        mine.failures += 1
-        rest = clock.monotonic() + _rest_seconds(error, mine.failures)
-        mine.rests_until = max(mine.rests_until, rest)
-        mine.failure = {
-            "at": clock.now().timestamp(),
-            "outcome": error.outcome,
-            "http_status": error.http_status,
-        }
+        self._of(account).note_failure(error)
         logger.warning(
             "a data account did not answer",
             account_id=account.account_id,

@@ -22,16 +22,16 @@ from opitios.broker.alpaca.datastreams import (
     Condition,
     DataSocket,
     DataStreams,
-    Kind,
     Pair,
+    SocketKind,
 )
 from opitios.broker.alpaca.datawire import Message
 from opitios.core import clock
 from opitios.core.config import Config
 
 # What the basic plan carries on one socket (alpaca-wire.md §2), and what each plan hears.
-_BASIC_ROOM: Mapping[Kind, int] = {"stock": 30, "option": 200}
-_FEEDS: Mapping[Kind, tuple[str, str]] = {
+_BASIC_ROOM: Mapping[SocketKind, int] = {"stock": 30, "option": 200}
+_FEEDS: Mapping[SocketKind, tuple[str, str]] = {
     "stock": ("iex", "sip"),
     "option": ("indicative", "opra"),
 }
@@ -43,13 +43,18 @@ _HOPELESS = frozenset({"unauthorized", "refused", "throttled"})
 
 # Alpaca's names of our channels on the sockets.
 _WORDS = {"t": "trades", "q": "quotes", "b": "bars"}
-_CHANNELS: Mapping[Kind, Mapping[str, str]] = {"stock": STOCK_CHANNELS, "option": OPTION_CHANNELS}
+_CHANNELS: Mapping[SocketKind, Mapping[str, str]] = {
+    "stock": STOCK_CHANNELS,
+    "option": OPTION_CHANNELS,
+}
 
 
 class Side:
     """All data sockets of one kind. A socket's name is its account's id and the kind."""
 
-    def __init__(self, kind: Kind, *, config: Config, streams: DataStreams, batch: Batch) -> None:
+    def __init__(
+        self, kind: SocketKind, *, config: Config, streams: DataStreams, batch: Batch
+    ) -> None:
         self.kind = kind
         self.feed = ""
         self._config, self._streams, self._batch = config, streams, batch

@@ -6,7 +6,7 @@ newer price than the socket told, the socket is mute. Where it has none, it is a
 twice the time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,10 +14,11 @@ from typing import Any
 
 import structlog
 
+from marketdata import kinds
+from marketdata.kinds import Kind
 from marketdata.routing import NoDataAccount, Router
 from opitios.broker.alpaca.datastreams import Condition
 from opitios.broker.errors import BrokerError
-from opitios.broker.port import Answer, DataPort
 from opitios.core.errors import Problem
 
 logger = structlog.get_logger("app")
@@ -73,7 +74,7 @@ class SilenceWatch:
     def _ask(self, kind: str, feed: str, condition: Condition) -> "Future[float | None]":
         for channel in ("quotes", "trades"):
             symbols = sorted(symbol for word, symbol in condition.subscribed if word == channel)
-            if symbols and (kind, channel) in _READS:
+            if symbols and (kind, channel) in _ASKED_AS:
                 asked = symbols[:MOST_ASKED]
                 return self._threads.submit(self._newest, kind, channel, asked, feed)
         unasked: Future[float | None] = Future()
@@ -92,23 +93,11 @@ class SilenceWatch:
         return newest is not None and newest > silence.since + self._margin
 
 
-def _quotes(port: DataPort, symbols: Sequence[str], feed: str) -> Answer:
-    return port.latest_quotes(symbols, feed)
-
-
-def _trades(port: DataPort, symbols: Sequence[str], feed: str) -> Answer:
-    return port.latest_trades(symbols, feed)
-
-
-def _option_quotes(port: DataPort, symbols: Sequence[str], feed: str) -> Answer:
-    return port.option_quotes(symbols, feed)
-
-
-# By kind and channel: how it is asked, and the key of the answer. Nobody tells of option trades.
-_READS: dict[tuple[str, str], tuple[Callable[[DataPort, Sequence[str], str], Answer], str]] = {
-    ("stock", "quotes"): (_quotes, "quotes"),
-    ("stock", "trades"): (_trades, "trades"),
-    ("option", "quotes"): (_option_quotes, "quotes"),
+# By kind of socket and channel: what asks the same. Nobody answers for option trades.
+_ASKED_AS: Mapping[tuple[str, str], Kind] = {
+    ("stock", "quotes"): kinds.QUOTES,
+    ("stock", "trades"): kinds.TRADES,
+    ("option", "quotes"): kinds.OPTION_QUOTES,
 }
 
 
@@ -116,15 +105,15 @@ def newest_over(router: Router) -> Newest:
     """Ask the broker over the data accounts. What is made raises as Router.ask does."""
 
     def newest(kind: str, channel: str, symbols: Sequence[str], feed: str) -> float | None:
-        read, key = _READS[kind, channel]
-        answer = router.ask(lambda account: read(account.data, symbols, feed))
-        return max(_instants(answer.body, key), default=None)
+        same = _ASKED_AS[kind, channel]
+        answer = router.ask(lambda account: same.read(account.data, symbols, feed))
+        return max(_instants(answer.body, same.wrapper), default=None)
 
     return newest
 
 
-def _instants(body: Any, key: str) -> list[float]:
-    told = body.get(key) if isinstance(body, dict) else None
+def _instants(body: Any, wrapper: str | None) -> list[float]:
+    told = body.get(wrapper) if isinstance(body, dict) else None
     prices = told.values() if isinstance(told, dict) else ()
     return [instant for each in prices if (instant := _instant(each)) is not None]
 

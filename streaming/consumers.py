@@ -1,4 +1,7 @@
-"""The client's socket, one consumer each. What it may see: session.py; what it hears: hub.py."""
+"""The client's socket, one consumer each.
+
+What it may see: session.py; what it hears: hub.py and market.py.
+"""
 
 import asyncio
 import math
@@ -92,10 +95,7 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]  # channels is not ty
 
     async def _connect(self) -> None:
         if not auth.is_own_origin(self.headers):
-            # Before the handshake is answered, a close is its 403.
-            self.code = 403
-            self._tell_of(Reason.FORBIDDEN)
-            await self.send({"type": "websocket.close"})
+            await self._refuse_handshake()
             return
         get_hub().start()
         get_market().start()
@@ -104,6 +104,15 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]  # channels is not ty
         self._writer = asyncio.create_task(self._write())
         self.outbox.put(protocol.success("connected"))
         self._later(get_config().timers.stream_auth, self._auth_is_late)
+        await self._sign_in_by_header()
+
+    async def _refuse_handshake(self) -> None:
+        # Before the handshake is answered, a close is its 403.
+        self.code = 403
+        self._tell_of(Reason.FORBIDDEN)
+        await self.send({"type": "websocket.close"})
+
+    async def _sign_in_by_header(self) -> None:
         try:
             token = auth.header_token(self.headers)
             if token is not None:

@@ -1,12 +1,12 @@
 """One hub a process: brings each followed account's entries to its sockets, in order, none missed.
 
 A push is a hint that carries the message along; the journal decides what was missed (law 3). All
-state lives on the event loop; the journal is read on one thread.
+state lives on the event loop; the journal is read on one thread, for replays on others (resume.py).
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from enum import Enum
 from functools import lru_cache
@@ -98,7 +98,7 @@ class Hub:
     async def open(self, account_ids: Collection[str]) -> None:
         """Learn where the accounts' journals stand. Raises UnknownAccount, Unreachable."""
         while opening := [name for name in account_ids if self._feed(name).seq is None]:
-            await self._opened(opening)
+            await self._wait_until_open(opening)
 
     async def subscribe(
         self, socket: Outbox, account_ids: Collection[str], after: Mapping[str, int] | None = None
@@ -124,7 +124,7 @@ class Hub:
         for name, seq in heads.items():
             feed = self._feed(name)
             if feed.seq is None:
-                self._open(name, seq)
+                self._begin(name, seq)
             feed.follow(socket)
             numbers[name] = feed.seq or 0
         return numbers
@@ -170,7 +170,7 @@ class Hub:
             self._wanted.set()
         return feed
 
-    async def _opened(self, account_ids: list[str]) -> None:
+    async def _wait_until_open(self, account_ids: list[str]) -> None:
         waiting = [self._opening[name] for name in account_ids]
         await asyncio.wait(waiting)
         results = {future.result() for future in waiting}
@@ -277,7 +277,7 @@ class Hub:
             found = await read(replay.heads, asked)
             for name in asked:
                 head = found.get(name)
-                self._open(name, head.seq if head is not None and head.enabled else None)
+                self._begin(name, head.seq if head is not None and head.enabled else None)
 
     async def _read_roster(self) -> None:
         self._drop_unfollowed()
@@ -286,19 +286,27 @@ class Hub:
         # A feed that is made while the journals' ends are read is none of this poll's.
         heard = {name: feed.heard for name, feed in self._feeds.items()}
         heads = await read(replay.roster_heads)
+        gone = self._note_heads(heads, heard)
+        if self._roster != heads.keys():
+            self._roster = frozenset(heads)
+            self.roster_changes += 1
+        for follower in list(self._sockets.values()):
+            follower.hear_roster(heads, gone)
+
+    def _note_heads(self, heads: Mapping[str, int], heard: Mapping[str, int]) -> set[str]:
+        """Hear where journals end; `heard`: the feeds that were there before they were asked.
+
+        Returns those whose accounts are gone.
+        """
         for name in heard.keys() & self._opening.keys():
-            self._open(name, heads.get(name))
+            self._begin(name, heads.get(name))
         known = heard.keys() & self._feeds.keys()
         for name in known & heads.keys():
             self._note_head(self._feeds[name], heads[name], heard[name])
         gone = known - heads.keys()
         for name in gone:
             del self._feeds[name]
-        if self._roster != heads.keys():
-            self._roster = frozenset(heads)
-            self.roster_changes += 1
-        for follower in list(self._sockets.values()):
-            follower.hear_roster(heads, gone)
+        return gone
 
     def _note_head(self, feed: Feed, seq: int, heard: int) -> None:
         """Hear where a journal ends; `heard`: what was known of it before it was asked."""
@@ -313,7 +321,7 @@ class Hub:
             for socket in feed.rewind(seq):
                 socket.put(frame)
 
-    def _open(self, account_id: str, seq: int | None) -> None:
+    def _begin(self, account_id: str, seq: int | None) -> None:
         if seq is None:
             self._decide(account_id, _Opened.UNKNOWN)
             return
@@ -331,8 +339,8 @@ class Hub:
             if not (feed.subscribers or feed.late) and name not in self._opening:
                 del self._feeds[name]
 
-    def _behind(self) -> "filter[Feed]":
-        return filter(lambda feed: feed.is_behind, self._feeds.values())
+    def _behind(self) -> Iterator[Feed]:
+        return (feed for feed in self._feeds.values() if feed.is_behind)
 
     async def _catch_up(self, behind: list[Feed]) -> None:
         shown = {feed.account_id: feed.seq or 0 for feed in behind}

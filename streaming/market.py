@@ -6,7 +6,7 @@ live, and how much it was spared for being slow. Two threads listen; all else is
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 
 from marketdata.demand import Demand, get_demand
@@ -153,8 +153,18 @@ class MarketHub:
 
     def show(self, ticks: Iterable[Tick]) -> None:
         """Bring ticks to those who follow them: each is encoded once, each audience has a frame."""
+        put = 0
+        for audience, entries in self._entries(ticks).items():
+            bundle = Bundle.of(entries)
+            for socket in audience.sockets:
+                socket.put_market(bundle)
+            put += len(entries) * len(audience.sockets)
+        PRICES.add((), put)
+
+    def _entries(self, ticks: Iterable[Tick]) -> Mapping[Audience, list[Entry]]:
+        """Encode what anybody follows, by audience, and remember the last quotes."""
         now = _now()
-        heard: defaultdict[Audience, list[Entry]] = defaultdict(list)
+        entries: defaultdict[Audience, list[Entry]] = defaultdict(list)
         for tick in ticks:
             item = (tick.channel, tick.symbol)
             audiences = self._audiences.of(item)
@@ -164,14 +174,8 @@ class MarketHub:
                 self._quotes[item] = tick
             entry = Entry(item, protocol.tick(tick, now=now))
             for audience in audiences:
-                heard[audience].append(entry)
-        put = 0
-        for audience, entries in heard.items():
-            bundle = Bundle.of(entries)
-            for socket in audience.sockets:
-                socket.put_market(bundle)
-            put += len(entries) * len(audience.sockets)
-        PRICES.add((), put)
+                entries[audience].append(entry)
+        return entries
 
     def forget(self, items: Iterable[Item]) -> None:
         """Believe in these last quotes no more: others may follow that nobody hears."""

@@ -86,7 +86,7 @@ def _log(scope: Event, request_id: str, status: int) -> None:
 
 
 async def lifespan(scope: Event, receive: Receive, send: Send) -> None:
-    """Start the hub with the server and stop it after the last socket has gone."""
+    """Start the hubs with the server and stop them after the last socket has gone."""
     await receive()
     try:
         # A process that cannot judge tokens must not start.

@@ -8,9 +8,9 @@ Alpaca's keys, as they came.
 import asyncio
 import ssl
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Never
+from typing import Any, Literal, Never
 
 import structlog
 from websockets.asyncio.client import ClientConnection
@@ -23,13 +23,13 @@ from opitios.broker.port import Credentials
 
 log = structlog.get_logger(__name__)
 
-Kind = Literal["stock", "option"]
+SocketKind = Literal["stock", "option"]
 # A channel of Alpaca's and a symbol.
 Pair = tuple[str, str]
 Deliver = Callable[[str, list[Message], float], None]
 
 # Where each kind listens, before the feed's name.
-PATHS: Mapping[Kind, str] = {"stock": "/v2/", "option": "/v1beta1/"}
+PATHS: Mapping[SocketKind, str] = {"stock": "/v2/", "option": "/v1beta1/"}
 # Symbols of one (un)subscribe: a message of about 10 kB.
 MOST_A_MESSAGE = 400
 # What a subscribe is answered with when it changed nothing, and the connection goes on.
@@ -140,25 +140,16 @@ class DataStreams(Sockets[_DataLine]):
     async def _converse(self, socket: ClientConnection, line: _DataLine) -> None:
         async with asyncio.timeout(self._timers.sign_in):
             await _sign_in(socket, line)
-        line.refused = {pair: code for pair, code in line.refused.items() if code == BAD_SYMBOL}
+        _forget_the_limit(line)
         line.ending = self._loop.create_future()
         self._tell(line, "listening")
-        works = {
-            asyncio.create_task(self._read(socket, line)),
-            asyncio.create_task(self._keep_subscribed(socket, line)),
-        }
         try:
-            ended, _ = await asyncio.wait(
-                {*works, line.ending}, return_when=asyncio.FIRST_COMPLETED
+            await _until_one_ends(
+                line.ending, self._read(socket, line), self._keep_subscribed(socket, line)
             )
-            for each in ended:
-                each.result()
         finally:
             line.subscribed = frozenset()
             line.ending.cancel()
-            for each in works:
-                each.cancel()
-            await asyncio.gather(*works, return_exceptions=True)
 
     async def _read(self, socket: ClientConnection, line: _DataLine) -> Never:
         while True:
@@ -198,10 +189,7 @@ class DataStreams(Sockets[_DataLine]):
             line.changed.clear()
             for pairs in _portions(line.subscribed - line.wanted):
                 await self._change(socket, line, "unsubscribe", pairs)
-                # There is room again.
-                line.refused = {
-                    pair: code for pair, code in line.refused.items() if code == BAD_SYMBOL
-                }
+                _forget_the_limit(line)
             for pairs in _portions(line.wanted - line.subscribed - line.refused.keys()):
                 await self._subscribe(socket, line, pairs)
             await line.changed.wait()
@@ -255,6 +243,26 @@ async def _sign_in(socket: ClientConnection, line: _DataLine) -> None:
     keys = line.credentials
     await _say(socket, line, {"action": "auth", "key": keys.key_id, "secret": keys.secret})
     await _expect(socket, line, "authenticated")
+
+
+async def _until_one_ends(
+    ending: "asyncio.Future[Never]", *works: Coroutine[Any, Any, Never]
+) -> None:
+    """Work until `ending` or one of the works does. Raises what ended it."""
+    tasks = {asyncio.create_task(each) for each in works}
+    try:
+        ended, _ = await asyncio.wait({*tasks, ending}, return_when=asyncio.FIRST_COMPLETED)
+        for each in ended:
+            each.result()
+    finally:
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _forget_the_limit(line: _DataLine) -> None:
+    """There may be room again for what had none; what is no symbol stays refused."""
+    line.refused = {pair: code for pair, code in line.refused.items() if code == BAD_SYMBOL}
 
 
 async def _expect(socket: ClientConnection, line: _DataLine, words: str) -> None:

@@ -1,8 +1,8 @@
 """Sockets to the broker that are kept open, on one loop in one thread.
 
 Each has a line with one task: connect, converse, and after any ending wait with jitter and begin
-again. What is said is up to who keeps them (streams.py, datastreams.py). Messages go out raw;
-nothing here touches a database.
+again. What is said is up to who keeps them (streams.py, datastreams.py); nothing here touches a
+database.
 """
 
 import asyncio
