@@ -5,13 +5,11 @@ while it holds everything it holds in production: leases, sockets, checks. The d
 for each fleet, as its threads depend on the size.
 """
 
-import os
-from pathlib import Path
-
 import psycopg
 
 from benchmarks import desk_throughput
 from benchmarks.bench import FLEET_SECONDS, Bench, BenchError
+from benchmarks.cores import cpu_seconds
 from benchmarks.rows import Row, at_most, compared
 from opitios.management.stack import account_ids
 
@@ -49,9 +47,9 @@ def _microseconds(bench: Bench, template: str, accounts: int) -> float:
     desk_throughput.pin(bench)
     _wait_until_caught_up(bench)
     orders = ROUNDS * desk_throughput.orders_of(bench)
-    before = _cpu_seconds(bench.pid_of("desk-1"))
+    before = cpu_seconds(bench.pid_of("desk-1"))
     desk_throughput.orders_a_second(bench, template, account_ids(accounts), orders)
-    return (_cpu_seconds(bench.pid_of("desk-1")) - before) / orders * 1e6
+    return (cpu_seconds(bench.pid_of("desk-1")) - before) / orders * 1e6
 
 
 def _wait_until_caught_up(bench: Bench) -> None:
@@ -63,9 +61,3 @@ def _wait_until_caught_up(bench: Bench) -> None:
 
         if not bench.wait_until(is_done, seconds=FLEET_SECONDS, every=0.5):
             raise BenchError("the desk did not compare every account after its start")
-
-
-def _cpu_seconds(pid: int) -> float:
-    # proc(5): the 14th and 15th field; the name before them may hold anything.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

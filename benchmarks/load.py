@@ -134,6 +134,7 @@ def main() -> None:
     uvloop.run(run(url, int(os.environ["BENCH_CLIENTS"]), tally, requests))
     took = time.perf_counter() - began
     said = {
+        "accepted": tally.accepted,
         "per_second": tally.accepted / took,
         "cpu_share": (time.process_time() - cpu) / took,
         "p50_ms": percentile(tally.seconds_each, 50) * 1000 if tally.accepted else None,
