@@ -86,13 +86,16 @@ def test_a_database_that_comes_later_is_judged_when_it_comes(
 
 @pytest.fixture
 def skewed(server_url: str) -> Iterator[None]:
-    """For the application's login, the database's clock is two seconds ahead of everybody's."""
+    """For the application's login, the database's clock is far ahead of everybody's.
+
+    By more than a crowded machine takes to read it: what that leaves in doubt is nobody's fault.
+    """
     url = urlsplit(server_url)._replace(path=urlsplit(os.environ["DATABASE_URL"]).path).geturl()
     with psycopg.connect(url, autocommit=True) as connection, ExitStack() as after:
         connection.execute(
             "CREATE SCHEMA skewed;"
             " CREATE FUNCTION skewed.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS"
-            " $$ SELECT pg_catalog.clock_timestamp() + interval '2 seconds' $$"
+            " $$ SELECT pg_catalog.clock_timestamp() + interval '10 seconds' $$"
         )
         grant = sql.SQL("GRANT USAGE ON SCHEMA skewed TO {}")
         connection.execute(grant.format(application()))
@@ -127,5 +130,6 @@ def test_g23_a_process_whose_clock_is_off_is_alarmed_and_not_ready(tmp_path: Pat
     assert health["components"]["postgres"] == "up"
     lines = [json.loads(each) for each in web.log.read_text().splitlines() if each[:1] == "{"]
     assert "opitios.W003" in {line.get("id") for line in lines}
-    (alarm,) = [line for line in lines if line["event"] == "the clock is off"]
-    assert 1500 < alarm["offset_ms"] < 2500
+    # An alarm that lasts is told again.
+    alarm, *_ = [line for line in lines if line["event"] == "the clock is off"]
+    assert 8000 < alarm["offset_ms"] < 12000
