@@ -165,8 +165,11 @@ def settled(me: Reader) -> Any:
     view = me.read("pool")
     roles = {process["role"] for process in view["processes"] if process.get("warm")}
     [account] = view["accounts"]
-    heard = account["stream"]["last_message_at"] and account["checked_at"]
-    busy = [each for each in view["processes"] if each.get("streams") == 2]
+    stream = account["stream"]
+    # A desk that was held up for a moment owns nothing then.
+    heard = stream["last_message_at"] and account["checked_at"] and stream["owner"]
+    busy = [each for each in view["processes"]
+            if each.get("streams") == each.get("leases") == 2]  # fmt: skip
     calm = account["orders"] == {"open": 0, "unknown": 0}
     return view if {"web", "desk"} <= roles and heard and busy and calm else None
 
