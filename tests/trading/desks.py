@@ -38,6 +38,12 @@ class RunningDesk:
         return found
 
 
+def asking_once() -> Config:
+    """The tests' settings, but for how soon a cancel that is not done is asked for again."""
+    timers = get_config().timers.model_copy(update={"reconcile": 600.0})
+    return get_config().model_copy(update={"timers": timers})
+
+
 @contextmanager
 def running_desk(
     *accounts: str, config: Config | None = None, calls: TransportTimers = CALLS

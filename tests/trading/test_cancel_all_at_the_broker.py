@@ -1,5 +1,6 @@
 """Cancelling all is cancelling each: the broker is asked order by order, by the desk alone."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +11,7 @@ from tests.api.calls import Api, read
 from tests.support.accounts import token
 from tests.support.orders import place, row_of
 from tests.support.sandbox_process import SandboxProcess
-from tests.trading.desks import RunningDesk, running_desk
+from tests.trading.desks import RunningDesk, asking_once, running_desk
 
 pytestmark = pytest.mark.django_db
 
@@ -24,6 +25,13 @@ def api(trading_account: str) -> Api:
     """The API, for the account at the sandbox."""
     get_pool().refresh()
     return Api(trading_account, token([trading_account]))
+
+
+@pytest.fixture
+def desk(trading_account: str) -> Iterator[RunningDesk]:
+    """A desk at work for that account alone."""
+    with running_desk(trading_account, config=asking_once()) as running:
+        yield running
 
 
 def deletes(sandbox: SandboxProcess, account_id: str) -> list[str]:
@@ -52,7 +60,7 @@ def test_each_working_order_is_cancelled_by_itself(
 
 
 def test_nothing_is_sent_before_a_desk_is_there(sandbox: SandboxProcess, api: Api) -> None:
-    with running_desk(api.account) as desk:
+    with running_desk(api.account, config=asking_once()) as desk:
         working = desk.wait_for(place(api.account, **RESTING), "new")
     waiting = place(api.account, **RESTING)
 
@@ -60,7 +68,7 @@ def test_nothing_is_sent_before_a_desk_is_there(sandbox: SandboxProcess, api: Ap
 
     assert body["summary"] == {"items": 2, "canceled": 1, "requested": 1, "refused": 0}
     assert deletes(sandbox, api.account) == []
-    with running_desk(api.account) as desk:
+    with running_desk(api.account, config=asking_once()) as desk:
         desk.wait_for(working, "canceled")
     assert deletes(sandbox, api.account) == [f"/v2/orders/{working['broker_order_id']}"]
     assert sandbox.ledger(client_order_id=row_of(waiting)["client_order_id"]) == []

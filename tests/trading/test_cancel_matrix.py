@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from accounts.pool import get_pool
+from opitios.broker.alpaca.transport import TransportTimers
 from tests.api.calls import Api, problem, read
 from tests.support.accounts import open_account, token
 from tests.support.orders import kinds, place, placed_row, row_of
 from tests.support.proxy import Proxy
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
-from tests.trading.desks import CALLS, SHORT, RunningDesk, running_desk
+from tests.trading.desks import CALLS, SHORT, RunningDesk, asking_once, running_desk
 from tests.trading.searches import at_broker, look_up, lost
 from tests.trading.sending import OWNER, Step
 from trading.resolver import ABSENT_AFTER_LOOK_UPS
@@ -39,6 +40,13 @@ def trading_account(db: None, sandbox: SandboxProcess, way: Proxy) -> str:
     """An account of the test's own at the end of that way."""
     sandbox.clear_faults()
     return open_account(url=f"http://127.0.0.1:{way.port}")
+
+
+@pytest.fixture
+def desk(trading_account: str, calls: TransportTimers) -> Iterator[RunningDesk]:
+    """A desk at work for that account alone."""
+    with running_desk(trading_account, config=asking_once(), calls=calls) as running:
+        yield running
 
 
 @pytest.fixture
