@@ -33,6 +33,7 @@ FROM jsonb_to_recordset(%s::jsonb) AS t(account_id text, breaker text, rests_unt
     waiting integer, submits_left integer, overdue real)
 WHERE s.account_id = t.account_id AND EXISTS (SELECT 1 FROM accounts_lease l
     WHERE l.account_id = s.account_id AND l.owner = %s AND l.expires_at > clock_timestamp())
+RETURNING s.account_id
 """
 
 # A message is heard once: whoever heard it may say so, the lease may have moved meanwhile.
@@ -98,11 +99,16 @@ def of(account_ids: list[str]) -> dict[str, Pressure]:
     return {key: found[key].pressure for key in account_ids if key in found}
 
 
-def tell(owner: str, pressures: Iterable[Pressure]) -> None:
-    """Write what this desk, as the owner of these accounts, knows of their orders."""
+def tell(owner: str, pressures: Iterable[Pressure]) -> frozenset[str]:
+    """Write what this desk knows of the orders of its accounts; of which ones it was written.
+
+    Nothing is written of one whose lease is not this desk's, or ran out a moment ago.
+    """
     rows = [asdict(pressure) for pressure in pressures]
-    if rows:
-        database.rows(_TELL, (jsontext.canonical(rows), owner))
+    if not rows:
+        return frozenset()
+    told = database.rows(_TELL, (jsontext.canonical(rows), owner))
+    return frozenset(row["account_id"] for row in told)
 
 
 def note_messages(heard: Mapping[str, float]) -> None:

@@ -46,7 +46,7 @@ class Pressures:
         self._looked_at = 0.0
 
     def tell(self, accounts: Iterable[PooledAccount]) -> int:
-        """Write what changed about these accounts, which are all we own; how many it were."""
+        """Write what changed about these accounts, which are all we own; of how many it was."""
         owned = {account.account_id: account for account in accounts}
         self._take_over(owned.keys() - self._told.keys())
         self._told = {key: value for key, value in self._told.items() if key in owned}
@@ -59,10 +59,12 @@ class Pressures:
         self._looked_at = now
         seen = [pressure_on(owned[key], waiting.get(key, NONE_WAITS), now, at) for key in moved]
         changed = [each for each in seen if not is_same(each, self._told[each.account_id])]
-        standings.tell(self._owner, changed)
-        self._told.update({each.account_id: each for each in changed})
-        self._pressed = {key for key in moved if self._told[key] != Pressure(key)}
-        return len(changed)
+        told = standings.tell(self._owner, changed)
+        self._told.update({each.account_id: each for each in changed if each.account_id in told})
+        # What was not written, a lease having run out meanwhile, is told again.
+        unheard = {each.account_id for each in changed} - told
+        self._pressed = {key for key in moved if self._told[key] != Pressure(key)} | unheard
+        return len(told)
 
     def _moved(self, owned: Mapping[str, PooledAccount]) -> set[str]:
         """The accounts that were called since the last look, or whose way is not free."""

@@ -73,6 +73,21 @@ def test_g20_a_desk_tells_how_much_of_its_deadline_the_oldest_has_waited(
     assert overdue(owned.account_id) is None
 
 
+def test_what_was_told_without_the_lease_is_told_again_with_it(owned: PooledAccount) -> None:
+    pressures = Pressures(OWNER)
+    place(owned.account_id)
+    lease(owned.account_id, OWNER, seconds=-1)
+    unheard = pressures.tell([owned])
+    before = standings.of([owned.account_id])[owned.account_id].waiting
+
+    lease(owned.account_id, OWNER)
+    told = pressures.tell([owned])
+
+    assert (unheard, before) == (0, 0)
+    assert (told, standings.of([owned.account_id])[owned.account_id].waiting) == (1, 1)
+    assert pressures.tell([owned]) == 0
+
+
 def test_an_order_that_has_a_moment_to_live_is_not_overdue_in_half_of_it(
     owned: PooledAccount,
 ) -> None:
