@@ -221,6 +221,7 @@ def _use_database(settings: dict[str, str]) -> None:
     """Let this process, and those it starts, use another database from now on."""
     from django.db import connections  # noqa: PLC0415 - settings exist only now
 
+    from opitios.core.bus import get_bus  # noqa: PLC0415 - as above
     from opitios.core.config import get_config  # noqa: PLC0415 - as above
 
     connections.close_all()
@@ -230,6 +231,8 @@ def _use_database(settings: dict[str, str]) -> None:
         connections.settings[connection.alias]["NAME"] = urlsplit(url).path.lstrip("/")
     os.environ |= {name: settings[name] for name in ("DATABASE_URL", "DATABASE_OWNER_URL")}
     get_config.cache_clear()
+    # A bus has its name from the database: whoever kept this one would speak to nobody.
+    get_bus.cache_clear()
 
 
 @pytest.fixture(scope="session")

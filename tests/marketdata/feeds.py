@@ -18,13 +18,6 @@ from opitios.core import clock, database
 from opitios.core.bus import Bus, Topic
 from opitios.core.config import get_config
 from tests.support.until import until
-from tests.trading.outages import patient_url
-
-
-def feed_bus(name: str | None = None) -> Bus:
-    """A bus of the gateway of that name; else one that no other of the session listens to."""
-    url = patient_url(get_config().redis_url.get_secret_value())
-    return Bus(url, namespace=uuid4().hex if name is None else name)
 
 
 class Heard:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from opitios.core import clock
+from tests.support.buses import lone_bus
 from tests.support.crowd import crowding, patient
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.until import until
@@ -43,9 +44,9 @@ def accounts(_django_db_helper: None, sandbox: SandboxProcess) -> Iterator[dict[
 
 @pytest.fixture
 def heard(accounts: dict[str, list[str]]) -> Iterator["Heard"]:
-    from tests.marketdata.feeds import Heard, feed_bus  # noqa: PLC0415
+    from tests.marketdata.feeds import Heard  # noqa: PLC0415
 
-    one = Heard(feed_bus())
+    one = Heard(lone_bus())
     yield one
     one.close()
 

@@ -44,9 +44,9 @@ class Market:
 
 @pytest.fixture
 def bus() -> Bus:
-    from tests.marketdata.feeds import feed_bus  # noqa: PLC0415 - Django is set up by now
+    from tests.support.buses import lone_bus  # noqa: PLC0415 - Django is set up by now
 
-    return feed_bus()
+    return lone_bus()
 
 
 @pytest.fixture

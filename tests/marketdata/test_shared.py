@@ -41,10 +41,10 @@ def broker() -> Broker:
 @pytest.fixture
 def processes() -> list[Shared]:
     """Ten processes of one gateway that nobody else knows."""
-    from tests.marketdata.feeds import feed_bus  # noqa: PLC0415 - Django is set up by now
+    from tests.support.buses import lone_bus  # noqa: PLC0415 - Django is set up by now
 
     name = uuid4().hex
-    return [Shared(feed_bus(name)) for _ in range(10)]
+    return [Shared(lone_bus(name)) for _ in range(10)]
 
 
 def load(process: Shared, ask: Ask, *keys: str, keep: float = 60.0) -> dict[str, Kept[bytes]]:

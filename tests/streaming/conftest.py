@@ -25,6 +25,7 @@ def stream(
     with StreamProcess(
         tmp_path_factory.mktemp("stream"), OPITIOS_PROCESS="stream-shared", **ROOMY
     ) as process:
+        market.until_heard_by(1)
         yield process
 
 

@@ -8,9 +8,11 @@ from typing import Any
 from marketdata.demand import Demand
 from marketdata.ticks import CHANNELS, Tick, packed
 from opitios.core import clock
-from opitios.core.bus import Topic, get_bus
+from opitios.core.bus import Topic
 from tests.marketdata.brokers import WIRE
 from tests.streaming.stream_process import Client
+from tests.support.buses import gateway_bus
+from tests.support.until import until
 
 OPTION = "AAPL261218C00190000"
 
@@ -69,13 +71,25 @@ def tick(channel: str, symbol: str, **changed: Any) -> Tick:
 
 def send(*ticks: Tick) -> None:
     """Publish ticks that came together."""
-    assert get_bus().publish((Topic.TICKS, packed(ticks)))
+    assert gateway_bus().publish((Topic.TICKS, packed(ticks)))
+
+
+def until_heard_by(processes: int) -> None:
+    """Wait until so many hear the prices of this gateway: what is sent before passes them by."""
+    bus = gateway_bus()
+
+    def are_there() -> bool:
+        [(_, count)] = bus.ask(("PUBSUB", "NUMSUB", bus.channel(Topic.TICKS))) or [(b"", 0)]
+        return int(count) >= processes
+
+    until(are_there)
 
 
 class Feed:
     """Says how each channel is, on every change and again and again."""
 
     def __init__(self) -> None:
+        self._bus = gateway_bus()
         self._states: dict[str, tuple[str, float]] = {}
         self._closing = threading.Event()
         self._silent = threading.Event()
@@ -96,7 +110,7 @@ class Feed:
         for channel, (state, since) in list(self._states.items()):
             feed = "indicative" if channel.startswith("option") else "iex"
             told = {"channel": channel, "feed": feed, "state": state, "since": since}
-            get_bus().publish((Topic.MARKET, told | {"reason": None}))
+            self._bus.publish((Topic.MARKET, told | {"reason": None}))
 
     def start(self) -> None:
         """Go on saying it."""
@@ -134,4 +148,4 @@ def subscribed(socket: Client, **channels: list[str]) -> dict[str, Any]:
 
 def wanted(channel: str) -> frozenset[str]:
     """What living processes want of the feed."""
-    return Demand(get_bus()).in_all(channel)
+    return Demand(gateway_bus()).in_all(channel)

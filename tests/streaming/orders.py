@@ -12,8 +12,9 @@ import pytest
 from accounts import journal
 from accounts.models import Lease
 from opitios.core import clock, database
-from opitios.core.bus import Bus, Topic, get_bus
+from opitios.core.bus import Bus, Topic
 from streaming import replay
+from tests.support.buses import gateway_bus
 from trading import executions, orders, queries
 from trading.commands import OrderCommand
 from trading.executions import Cause
@@ -127,4 +128,4 @@ def held_back(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pushes]:
 def push(*messages: Mapping[str, Any]) -> None:
     """Send pushes, in this order."""
     for message in messages:
-        assert get_bus().publish((Topic.ORDERS, message))
+        assert gateway_bus().publish((Topic.ORDERS, message))

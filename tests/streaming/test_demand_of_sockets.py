@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from marketdata.demand import Demand
-from opitios.core.bus import get_bus
-from tests.streaming.market import OPTION, send, subscribed, tick, wanted
+from tests.streaming.market import OPTION, send, subscribed, tick, until_heard_by, wanted
 from tests.streaming.stream_process import Client, StreamProcess
+from tests.support.buses import gateway_bus
 from tests.support.until import until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("feed")]
@@ -36,10 +36,11 @@ def test_clients_of_two_processes_see_the_same_and_each_process_ends_its_own_dem
     reader: Reader, own_stream: Callable[..., StreamProcess]
 ) -> None:
     second = own_stream()
+    until_heard_by(2)
     here, there = reader(), reader(to=second)
     for socket in (here, there):
         subscribed(socket, quotes=["AAPL"], option_trades=[OPTION])
-    until(lambda: Demand(get_bus()).counted()["quotes"] == {"AAPL": 2})
+    until(lambda: Demand(gateway_bus()).counted()["quotes"] == {"AAPL": 2})
 
     send(tick("quotes", "AAPL", bp=1), tick("option_trades", OPTION))
     send(tick("quotes", "AAPL", bp=2))
@@ -48,7 +49,7 @@ def test_clients_of_two_processes_see_the_same_and_each_process_ends_its_own_dem
     assert [_ageless(one) for one in heard[0]] == [_ageless(one) for one in heard[1]]
 
     here.close()
-    until(lambda: Demand(get_bus()).counted()["quotes"] == {"AAPL": 1})
+    until(lambda: Demand(gateway_bus()).counted()["quotes"] == {"AAPL": 1})
     # It says goodbye to Redis too, and need not be waited for.
     assert second.stop() in {0, -signal.SIGTERM}
     assert wanted("quotes") == frozenset()
@@ -65,7 +66,7 @@ def test_the_demand_of_a_killed_process_ends_by_itself(
 
     # Nobody renews it. The rest of its fifteen seconds is not waited for, it is taken away.
     assert 0 < _lifetime_ms(key) <= 15_000
-    get_bus().ask(("PEXPIRE", key, 1))
+    gateway_bus().ask(("PEXPIRE", key, 1))
 
     until(lambda: wanted("quotes") == frozenset())
 
@@ -76,7 +77,7 @@ def _ageless(message: dict[str, Any]) -> str:
 
 def _key_that_wants(symbol: str) -> str | None:
     """Where a process tells Redis that it wants this symbol."""
-    bus = get_bus()
+    bus = gateway_bus()
     (names,) = bus.ask(("SMEMBERS", bus.key("demand"))) or [[]]
     for key in (f"{bus.key('demand')}:{name.decode()}" for name in names):
         (told,) = bus.ask(("GET", key)) or [None]
@@ -86,5 +87,5 @@ def _key_that_wants(symbol: str) -> str | None:
 
 
 def _lifetime_ms(key: str) -> int:
-    (left,) = get_bus().ask(("PTTL", key)) or [0]
+    (left,) = gateway_bus().ask(("PTTL", key)) or [0]
     return int(left)

@@ -18,8 +18,8 @@ from streaming.counters import PRICES, PRICES_DROPPED
 from streaming.inbox import Inbox, conflated
 from streaming.lines import AsgiLine
 from streaming.market import MarketHub
-from tests.marketdata.feeds import feed_bus
 from tests.streaming.market import now, tick
+from tests.support.buses import lone_bus
 
 QUOTE, TRADE = ("quotes", "AAPL"), ("trades", "AAPL")
 
@@ -45,7 +45,7 @@ def wall(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def hub(wall: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[MarketHub]:
     """A hub that listens, and whose demand everybody knows; all is live."""
-    bus = feed_bus()
+    bus = lone_bus()
     demand = Demand(bus)
     # Told by the test and by the hub alone: a thread besides would do so at any moment.
     monkeypatch.setattr(demand, "_tell_soon", lambda: None)
@@ -322,5 +322,8 @@ def test_an_inbox_stays_small_whatever_comes() -> None:
 
 
 def test_a_process_has_one_hub() -> None:
+    # One of another database's tests, if any.
+    hubs.get_market.cache_clear()
+
     assert hubs.get_market() is hubs.get_market()
     assert hubs.get_market()._bus is get_bus()

@@ -8,7 +8,7 @@ import pytest
 
 from opitios.core.config import get_config
 from tests.streaming import orders
-from tests.streaming.market import send, subscribed, tick, wanted
+from tests.streaming.market import send, subscribed, tick, until_heard_by, wanted
 from tests.streaming.stream_process import Client, StreamProcess
 from tests.support.proxy import Proxy
 from tests.support.until import until
@@ -35,32 +35,31 @@ def test_redis_lost_is_told_and_healed_without_a_word_of_the_client(
 ) -> None:
     proxy, url = redis
     mine = account()
-    socket = reader(mine, to=own_stream(REDIS_URL=url))
+    process = own_stream(REDIS_URL=url)
+    until_heard_by(2)
+    socket = reader(mine, to=process)
     subscribed(socket, quotes=["AAPL"], orders=[mine])
     until(lambda: "AAPL" in wanted("quotes"))
     send(tick("quotes", "AAPL", bp=1))
     assert socket.hears_next("q")["bp"] == 1
 
     proxy.vanish()
-    told = _quotes_status(socket)
-    assert told["state"] == "down"
+    first = _until_quotes_are("down", socket)
     send(tick("quotes", "AAPL", bp=2))
     orders.place(mine)
     assert socket.hears_next("order")["seq"] == 1
 
     proxy.come_back()
-    first = told
-    told = _quotes_status(socket)
-    assert told["state"] == "live"
-    assert told["since"] > first["since"]
+    assert _until_quotes_are("live", socket)["since"] > first["since"]
     send(tick("quotes", "AAPL", bp=3))
     # What ticked meanwhile is not shown later.
     assert socket.hears_next("q")["bp"] == 3
     until(lambda: "AAPL" in wanted("quotes"))
 
 
-def _quotes_status(socket: Client) -> dict[str, Any]:
-    """The next word about quotes; what is said of orders is passed over."""
-    while (told := socket.hears_next("status"))["channel"] != "quotes":
-        pass
-    return told
+def _until_quotes_are(state: str, socket: Client) -> dict[str, Any]:
+    """The next word that they are so; what else is said of them, or of orders, is passed over."""
+    while True:
+        told = socket.hears_next("status")
+        if (told["channel"], told["state"]) == ("quotes", state):
+            return told
