@@ -23,12 +23,14 @@ from streaming.pace import Pace
 SMALL = Frame("x", 1)
 
 
-async def drained(outbox: Outbox) -> tuple[list[str], int]:
-    """What is sent until the end, and the close code."""
+async def drained(outbox: Outbox, *, frames: int | None = None) -> tuple[list[str], int]:
+    """What is sent until the end, and the close code; after so many frames it is ended."""
     sent: list[str] = []
 
     async def send(text: str) -> None:
         sent.append(text)
+        if len(sent) == frames:
+            outbox.end(1000)
 
     return sent, await asyncio.wait_for(outbox.drain(AsgiLine(send)), 60)
 
@@ -137,9 +139,8 @@ async def test_market_data_of_a_client_that_keeps_up_leaves_as_it_came() -> None
     outbox = Outbox()
     for number in range(MAX_BUNDLES):
         outbox.put_market(quotes(number, number))
-    asyncio.get_running_loop().call_later(0.01, outbox.end, 1000)
 
-    sent, _ = await drained(outbox)
+    sent, _ = await drained(outbox, frames=MAX_BUNDLES)
 
     assert sent == [f"[{number},{number}]" for number in range(MAX_BUNDLES)]
     assert outbox.dropped == 0
@@ -186,9 +187,8 @@ async def test_what_is_followed_no_more_is_not_sent_any_more() -> None:
     outbox.put_market(Bundle.of([Entry(("trades", "AAPL"), "2")]))
 
     outbox.forget([("quotes", "AAPL")])
-    asyncio.get_running_loop().call_later(0.01, outbox.end, 1000)
 
-    assert await drained(outbox) == (["[2]"], 1000)
+    assert await drained(outbox, frames=1) == (["[2]"], 1000)
 
 
 async def test_a_writer_that_ended_keeps_little_market_data() -> None:
@@ -204,9 +204,8 @@ async def test_what_came_later_never_leaves_before_what_waits_conflated() -> Non
     outbox = Outbox()
     for number in range(MAX_BUNDLES + 2):
         outbox.put_market(quotes(number))
-    asyncio.get_running_loop().call_later(0.01, outbox.end, 1000)
 
-    sent, _ = await drained(outbox)
+    sent, _ = await drained(outbox, frames=1)
 
     assert [json.loads(text)[-1] for text in sent] == [MAX_BUNDLES + 1]
 
