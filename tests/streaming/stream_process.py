@@ -28,8 +28,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # A loaded machine may take its time; the promises themselves are asserted separately. Seconds.
 PATIENCE = patient(20.0)
 
-# What comes at any moment: the beat, and prices.
-UNASKED = frozenset({"heartbeat", "q", "t", "b"})
+# What comes at any moment: the beat, how feeds are, and prices.
+UNASKED = frozenset({"heartbeat", "status", "q", "t", "b"})
 
 
 class StreamProcess:
@@ -56,7 +56,8 @@ class StreamProcess:
 
     def start(self) -> None:
         """Start, and wait until it listens."""
-        self.port = self.port or _free_port()
+        # Claimed: nobody else of this machine gets it before, or while it is started again.
+        self.port = self.port or ports.choose(None, key=os.urandom(3).hex())
         environment = os.environ | {"OPITIOS_ROLE": "stream"} | self._settings
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the command is ours
@@ -94,8 +95,9 @@ class StreamProcess:
         return self._process.pid
 
     def log(self) -> list[dict[str, Any]]:
-        """What it has logged, each line as JSON."""
-        return [json.loads(line) for line in self._log.read_text().splitlines()]
+        """What it has logged, each line as JSON; one that is being written is left out."""
+        whole, _, _ = self._log.read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
     def access_lines(self, request_id: str) -> list[dict[str, Any]]:
         """The access lines of one socket."""
@@ -191,6 +193,10 @@ class Client:
     def asks(self, **message: Any) -> list[dict[str, Any]]:
         """Write one message and read the frame that answers it."""
         self.says(**message)
+        return self.answer()
+
+    def answer(self) -> list[dict[str, Any]]:
+        """The next frame that was asked for."""
         while True:
             frame = self.hears()
             if frame[0]["T"] not in UNASKED:
@@ -203,10 +209,14 @@ class Client:
         return int(answer["code"])
 
     def follows(self, *accounts: str) -> dict[str, int]:
-        """Subscribe; the journal numbers from which the accounts go on."""
+        """Subscribe for the first time; the journal numbers from which the accounts go on."""
         answer = self.asks(action="subscribe", orders=list(accounts))
         assert answer[0]["T"] == "subscription", answer
-        return {told["account_id"]: told["seq"] for told in self.hears()}
+        numbers: dict[str, int] = {}
+        # Those of many accounts are several frames.
+        while numbers.keys() < set(answer[0]["orders"]):
+            numbers |= {told["account_id"]: told["seq"] for told in self.hears()}
+        return numbers
 
     def last_words(self) -> list[dict[str, Any]]:
         """Read on to the end of the socket: every message that still came."""
@@ -229,9 +239,3 @@ def narrow(port: int) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     made.connect(("127.0.0.1", port))
     return made
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -18,6 +18,7 @@ from streaming.market import MarketHub
 from streaming.protocol import success
 from streaming.session import Session
 from tests.streaming.conftest import Token
+from tests.support.crowd import patient
 
 SCOPE = {"type": "websocket", "path": "/ws/v1/stream", "headers": []}
 
@@ -51,7 +52,7 @@ class Server:
         await asyncio.wait_for(self.task, 60)
 
     async def until_sent(self, count: int) -> list[Any]:
-        async with asyncio.timeout(5), self._changed:
+        async with asyncio.timeout(patient(5)), self._changed:
             await self._changed.wait_for(lambda: len(self.sent) >= count)
         return [json.loads(event["text"]) for event in self.sent if "text" in event]
 

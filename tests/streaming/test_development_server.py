@@ -15,11 +15,12 @@ from tests.streaming import orders
 from tests.streaming.conftest import Token
 from tests.streaming.stream_process import ROOT, Client
 from tests.support.accounts import open_account
+from tests.support.crowd import patient
 from tests.support.until import until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.journeys]
 
-CALL_SECONDS = 20
+CALL_SECONDS = patient(20)
 
 
 @contextmanager

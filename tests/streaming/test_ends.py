@@ -49,9 +49,11 @@ def test_a_client_that_does_not_read_is_closed_and_nobody_else_suffers(
         slow.hears()
         slow.follows(mine)
 
-        for number in range(1, 401):
-            orders.announce(mine, reason="x" * 20_000)
-            assert good.hears_next("account")["seq"] == number
+        # Soon after it is too slow: who is closed has ten seconds to read why.
+        for first in range(1, 401, 25):
+            orders.notes(mine, 25, reason="x" * 20_000)
+            heard = [good.hears_next("account")["seq"] for _ in range(25)]
+            assert heard == [*range(first, first + 25)]
 
         seen = [told["seq"] for told in slow.last_words() if told["T"] == "account"]
         assert slow.end() == 4008
@@ -70,8 +72,10 @@ def test_each_socket_leaves_one_line_in_the_access_log(
     lines = until(lambda: stream.access_lines("socket-in-the-log"))
     assert len(lines) == 1
     assert (lines[0]["subject"], lines[0]["path"]) == ("bot-7", "/ws/v1/stream")
-    assert (lines[0]["code"], lines[0]["frames"]) == (1000, 3)
+    assert lines[0]["code"] == 1000
     assert lines[0]["ms"] > 0
+    # Three were asked for; there is a beat each half second, and one may have come at once.
+    assert 3 <= lines[0]["frames"] <= 4 + lines[0]["ms"] / 500
     assert (lines[0]["ip"], lines[0]["role"]) == ("127.0.0.1", "stream")
 
 

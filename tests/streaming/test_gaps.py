@@ -20,6 +20,7 @@ from streaming.lines import AsgiLine
 from tests.streaming import orders
 from tests.streaming.conftest import Token
 from tests.streaming.stream_process import Client
+from tests.support.crowd import patient
 
 pytestmark = pytest.mark.django_db
 
@@ -106,7 +107,7 @@ class Reader:
             self._heard.put_nowait(message)
 
     async def hears(self) -> dict[str, Any]:
-        return await asyncio.wait_for(self._heard.get(), 10)
+        return await asyncio.wait_for(self._heard.get(), patient(10))
 
     async def ends(self) -> None:
         self._writing.cancel()
