@@ -10,7 +10,7 @@ ACCEPT_EACH = r"""
 CREATE FUNCTION order_accept_each(p_orders json)
 RETURNS TABLE (n bigint, found_by text, order_id uuid, seq bigint, recorded_at timestamptz,
     body text, fingerprint text, status text, denial jsonb)
-LANGUAGE plpgsql SET enable_seqscan = off SET lock_timeout = '50ms' AS $$
+LANGUAGE plpgsql SET enable_seqscan = off SET lock_timeout = '100ms' AS $$
 BEGIN
     PERFORM journal_lock(l.account) FROM (SELECT DISTINCT e ->> 'account' AS account
         FROM json_array_elements(p_orders) e ORDER BY 1) l;
