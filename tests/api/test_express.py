@@ -10,7 +10,7 @@ import pytest
 from accounts import denials, gate
 from marketdata import api as rest
 from marketdata import kinds
-from marketdata import rows as module
+from marketdata import rows as kept_rows
 from marketdata.kinds import Kind
 from marketdata.rows import NOTHING
 from marketdata.sources import Sources
@@ -45,8 +45,8 @@ def sources(
     still: None, fleet_of: Callable[..., Fleet], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Sources]:
     """Prices of a process of its own, which stay at hand for as long as a test can last."""
-    monkeypatch.setattr(module, "FRESH_OPEN", 3600.0)
-    monkeypatch.setattr(module, "HOT_SECONDS", 3600.0)
+    monkeypatch.setattr(kept_rows, "FRESH_OPEN", 3600.0)
+    monkeypatch.setattr(kept_rows, "HOT_SECONDS", 3600.0)
     made = fleet_of(data_001=[quoting("MSFT")]).sources()
     monkeypatch.setattr(rest, "get_sources", lambda: made)
     for kind, symbol in AT_HAND.values():
