@@ -8,6 +8,7 @@ import gc
 import os
 import threading
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -87,6 +88,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         os.environ["DJANGO_SETTINGS_MODULE"] = "opitios.settings"
         django.setup()
         _find_static_files_once()
+        _trust_once()
         _wait_for_connections()
         config.stash[blocking_manager_key].block()
 
@@ -114,6 +116,13 @@ def _wait_for_connections() -> None:
     from opitios.core.database import COMMAND_SECONDS  # noqa: PLC0415 - as above
 
     connections.settings["default"]["OPTIONS"]["pool"]["timeout"] = patient(COMMAND_SECONDS)
+
+
+def _trust_once() -> None:
+    """Read the authorities of TLS once, as a process does, not for each pool and desk (20 ms)."""
+    from opitios.broker.alpaca import transport  # noqa: PLC0415 - after coverage began
+
+    transport.tls_context = cache(transport.tls_context)
 
 
 @pytest.hookimpl(optionalhook=True)
