@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from opitios.core.embedded import processes
+from opitios.core.embedded import homes, processes
 from tests.support.crowd import patient
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,6 +113,17 @@ def all_gone(pids: list[int]) -> bool:
 def any_alive(pids: list[int]) -> bool:
     """Whether one of these processes still runs."""
     return any(processes.is_alive(pid) for pid in pids)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that the servers' user gets to.
+
+    Not one of pytest's: each pytest that starts as this user closes all of those to others again.
+    """
+    folder = homes.make_folder(Path(tempfile.mkdtemp(prefix="opitios-server-")))
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -48,11 +48,8 @@ class Server:
 
 
 @pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("run")
-    # The user the server runs as must get through pytest's own private folders.
-    for parent in (folder, folder.parent, folder.parent.parent):
-        parent.chmod(0o711)
+def server(open_folder: Path) -> Iterator[Server]:
+    folder = open_folder
     key = secrets.token_hex(6)
     home = homes.choose(folder, key=key)
     postgres.make_cluster(home, password=PASSWORD, environment=os.environ)

@@ -16,10 +16,8 @@ PASSWORD = "only-for-this-test"  # noqa: S105 - of a server that lives as long a
 
 
 @pytest.fixture
-def child(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
-    folder = tmp_path_factory.mktemp("run")
-    for parent in (folder, folder.parent, folder.parent.parent):
-        parent.chmod(0o711)
+def child(open_folder: Path) -> Iterator[Child]:
+    folder = open_folder
     key = secrets.token_hex(6)
     home = homes.choose(folder, key=key)
     program = redis.program(
