@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from accounts.refusals import get_refusals
 from tests.accounts.issuer import token
 from tests.api.calls import Api
 from tests.docs.pages import ROOT
@@ -29,8 +30,9 @@ ROOMS = ("accounts", "opitios", "streaming", "trading", "marketdata")
 
 @pytest.fixture(autouse=True)
 def keys(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ring with a key of every kind."""
+    """A ring with a key of every kind, and no refusal counted yet: an entry names ten accounts."""
     use(monkeypatch, ring())
+    get_refusals().flush()
 
 
 @contextmanager
