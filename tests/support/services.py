@@ -212,7 +212,7 @@ def drop_database(session: Session, worker: str) -> None:
 def sweep(server_url: str | None) -> None:
     """Delete what killed sessions of this clone left behind."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}{CLONE}_t*"):
-        if folder.lstat().st_uid != os.geteuid() or (lock := _claim(folder)) is None:
+        if (lock := _abandoned(folder)) is None:
             continue
         key = folder.name.removeprefix(FOLDER)
         if server_url:
@@ -270,6 +270,15 @@ def _claimed_folder(folder: Path) -> IO[bytes] | None:
     lock = _claim(homes.make_folder(fresh))
     fresh.rename(folder)
     return lock
+
+
+def _abandoned(folder: Path) -> IO[bytes] | None:
+    """Hold a folder of ours whose owner was killed; None where there is no such thing to sweep."""
+    try:
+        return _claim(folder) if folder.lstat().st_uid == os.geteuid() else None
+    except FileNotFoundError:
+        # Its owner has just ended in order.
+        return None
 
 
 def _claim(folder: Path) -> IO[bytes] | None:
