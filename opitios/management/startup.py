@@ -22,8 +22,8 @@ READY_SECONDS = 120.0
 # Servers from wheels answer in a second; after a crash Postgres reads its log first. Seconds.
 SERVER_SECONDS = 60.0
 
-# Migrations of an empty database, or the import of every account, on a busy machine. Seconds.
-COMMAND_SECONDS = 90.0
+# Migrations of an empty database and the import of every account, on a busy machine. Seconds.
+COMMAND_SECONDS = 120.0
 
 # Accounts that are not for trading: master, data_001, data_002, backup_001.
 OTHER_ACCOUNTS = 4
