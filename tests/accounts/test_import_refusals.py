@@ -49,9 +49,12 @@ def test_complaints_as_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("roster_alone")
-def test_one_account_that_changes_its_environment_stops_the_whole_file(tmp_path: Path) -> None:
+def test_one_account_that_changes_its_environment_stops_the_whole_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_KEY", "PKREAL")
     call_command("import_accounts", str(write(tmp_path, roster(entry("ref-A")))), stdout=StringIO())
-    keys = '{api_key: "env:HOME", secret_key: "env:HOME"}'
+    keys = '{api_key: "env:SOME_KEY", secret_key: "env:SOME_KEY"}'
     moved = entry("ref-A", environment="paper", url=None, alpaca_credentials=keys)
 
     _out, err = refused(write(tmp_path, roster(entry("ref-B"), moved)))
