@@ -74,7 +74,7 @@ campaigns: .venv/.dev ## try to lose or double an order, by kills and faults; co
 
 # The types take as long as all others together, so they begin, and the others go on beside them.
 check: .venv/.dev $(SBOM) ## the checks alone: format, lint, types, layers, requirements, migrations, schema, supply chain
-	@$(MAKE) --no-print-directory --jobs=2 CHECKING=1 $(CHECKS)
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target CHECKING=1 $(CHECKS)
 
 check-types:
 	$(RUN) -m tests.support.settled mypy .

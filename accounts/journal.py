@@ -115,15 +115,15 @@ def append(
 def append_each(told: Mapping[str, tuple[str, Mapping[str, Any]]]) -> None:
     """Append one entry, kind and body, to each of many accounts' journals in one round trip.
 
-    In the caller's transaction, in the order of ids: two callers cannot wait for each other.
+    In the caller's transaction, in the order of ids as Postgres has it, which is that of who locks
+    several orders' journals (`orders_write`): two callers cannot wait for each other.
     """
-    ids = sorted(told)
-    kinds = [told[account_id][0] for account_id in ids]
-    bodies = [jsontext.canonical(told[account_id][1]) for account_id in ids]
+    kinds = [kind for kind, _ in told.values()]
+    bodies = [jsontext.canonical(entry) for _, entry in told.values()]
     database.rows(
-        "SELECT journal_append(t.id, t.kind, t.body)"
-        " FROM unnest(%s::text[], %s::text[], %s::text[]) AS t(id, kind, body)",
-        (ids, kinds, bodies),
+        "SELECT journal_append(t.id, t.kind, t.body) FROM (SELECT *"
+        " FROM unnest(%s::text[], %s::text[], %s::text[]) AS e(id, kind, body) ORDER BY id) t",
+        (list(told), kinds, bodies),
     )
 
 

@@ -149,15 +149,8 @@ def _parsed(told: Any) -> Any:
     return orjson.loads(told) if isinstance(told, str) else told
 
 
-# Shown by host, and what processes tell each other alone.
+# Shown by host, and what processes tell each other alone; all else of a row is for GET pool too.
 _INNER = frozenset({"upstreams", "master_keys"})
-
-
-# What of a process's row is meant for others' eyes; the rest is between processes.
-_SHOWN = (
-    *("roster_version", "warm", "connections", "leases", "queue", "senders", "streams", "sockets"),
-    "trouble",
-)
 
 
 def _process_json(process: _Process) -> dict[str, Any]:
