@@ -6,9 +6,9 @@ back between tests (the journal refuses it): a test uses account ids of its own.
 
 import gc
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -63,6 +63,9 @@ SERVERS = pytest.StashKey[services.Servers]()
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Start the servers, or join those of the process that started us."""
+    # A shell that starts us in the background ignores it for us, and for all that we start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if _worker(config) != "main":
         session: dict[str, str] = config.workerinput["session"]  # type: ignore[attr-defined] # xdist
         config.stash[SESSION] = services.Session(**session)
@@ -88,7 +91,6 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         os.environ["DJANGO_SETTINGS_MODULE"] = "opitios.settings"
         django.setup()
         _find_static_files_once()
-        _trust_once()
         _wait_for_connections()
         config.stash[blocking_manager_key].block()
 
@@ -116,13 +118,6 @@ def _wait_for_connections() -> None:
     from opitios.core.database import COMMAND_SECONDS  # noqa: PLC0415 - as above
 
     connections.settings["default"]["OPTIONS"]["pool"]["timeout"] = patient(COMMAND_SECONDS)
-
-
-def _trust_once() -> None:
-    """Read the authorities of TLS once, as a process does, not for each pool and desk (20 ms)."""
-    from opitios.broker.alpaca import transport  # noqa: PLC0415 - after coverage began
-
-    transport.tls_context = cache(transport.tls_context)
 
 
 @pytest.hookimpl(optionalhook=True)
