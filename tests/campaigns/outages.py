@@ -1,5 +1,8 @@
 """When nothing could be sent: no desk held the accounts, or Postgres or the broker was away.
 
+The broker is away for an account too while its desk has shut the way (a breaker): after a kill
+that is for five seconds, and on until a call came back, which a fault may hold up.
+
 Measured while the campaign runs, and not derived from its kills: an order may lapse only because
 its deadline fell into one of these.
 """
@@ -16,7 +19,11 @@ LOOK_SECONDS = 0.1
 # A killed desk's leases live on for so long (Timers.lease_valid): it sent nothing meanwhile.
 LEASE_SECONDS = 3.0
 
-_HOLDERS = "SELECT account_id, owner FROM accounts_lease WHERE expires_at > clock_timestamp()"
+_HOLDERS = """
+SELECT l.account_id, l.owner FROM accounts_lease l LEFT JOIN accounts_accountstate s
+    ON s.account_id = l.account_id
+WHERE l.expires_at > clock_timestamp() AND s.breaker IS DISTINCT FROM 'open'
+"""
 
 # Which desk holds an account.
 Holders = dict[str, str]

@@ -1,6 +1,14 @@
 """What counts as an outage: a time in which nothing of an account could be sent."""
 
+import os
+from datetime import timedelta
+
+import pytest
+
+from accounts.models import AccountState, Lease
+from opitios.core import clock
 from tests.campaigns.outages import LEASE_SECONDS, Holders, Outage, OutageWatch
+from tests.support.accounts import open_accounts
 
 ONE = {"a": "desk-1", "b": "desk-1"}
 BOTH = {"a": "desk-1", "b": "desk-2"}
@@ -33,6 +41,24 @@ def test_what_is_held_has_none_while_its_neighbour_has() -> None:
 
 def test_a_desk_that_is_gone_was_gone_before_its_leases_were() -> None:
     assert seen(BOTH, ONE) == [Outage("b", 101.0 - LEASE_SECONDS, 101.0)]
+
+
+@pytest.mark.django_db
+def test_an_account_whose_desk_has_shut_the_way_to_the_broker_is_held_by_nobody() -> None:
+    for account_id, breaker in zip(open_accounts(3), ("closed", "half-open", "open"), strict=True):
+        runs_out = clock.now() + timedelta(hours=1)
+        Lease.objects.create(account_id=account_id, owner=f"{breaker}-1", expires_at=runs_out)
+        told = {"breaker": breaker}
+        AccountState.objects.update_or_create(account_id=account_id, defaults=told)
+    watch = OutageWatch(os.environ["DATABASE_URL"], 0, [])
+
+    try:
+        owners = set(watch._leases().values())
+    finally:
+        watch._hang_up()
+        Lease.objects.filter(owner__in=("closed-1", "half-open-1", "open-1")).delete()
+
+    assert owners & {"closed-1", "half-open-1", "open-1"} == {"closed-1", "half-open-1"}
 
 
 def test_one_meets_a_time_if_they_share_a_moment() -> None:
