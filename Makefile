@@ -58,7 +58,7 @@ doctor: .venv/.embedded ## say what is wrong and what to do
 clean: ## end it and delete its data (.run, and what is in the temporary folders)
 	@if [ -x $(RUN) ]; then $(RUN) manage.py quickstart clean; else rm -rf .run; fi
 
-test: check ## every check, then every test, with coverage (about 14 minutes on 2 cores)
+test: check ## every check, then every test, with coverage (about 13 minutes on 2 cores)
 	@# No process that a test starts compiles our modules anew, where nothing else keeps them.
 	$(RUN) -m compileall -q $(ROOMS)
 	$(RUN) -m pytest $(PYTEST_ARGS) --cov --cov-report=term
